@@ -1,0 +1,87 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One set of settings for every Swift target: Swift 6 language mode with strict concurrency comes
+/// with the tools version; these make existentials, imports and member look-up explicit.
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+/// The C kernels are optimized in debug builds too: a debug engine would be too slow to test.
+/// Frame pointers and errno have no use there; instruction sets are chosen per function, never here.
+let kernelSettings: [CSetting] = [
+    .unsafeFlags(["-O3", "-fno-math-errno", "-Wall", "-Wextra"])
+]
+
+let package = Package(
+    name: "fastvlmd",
+    products: [
+        .executable(name: "fastvlmd", targets: ["fastvlmd"]),
+        .executable(name: "fastvlm", targets: ["fastvlm"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        // C rooms: nothing above them is known to them.
+        .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CLibJPEG", providers: [.apt(["libjpeg-dev"])]),
+        .systemLibrary(name: "CLibPNG", providers: [.apt(["libpng-dev"])]),
+        .systemLibrary(name: "CNettle", providers: [.apt(["nettle-dev"])]),
+        .systemLibrary(name: "CInotifyTools", providers: [.apt(["libinotifytools0-dev"])]),
+        .target(name: "CKernels", cSettings: kernelSettings),
+        .target(name: "CImageCodecs", dependencies: ["CLibJPEG", "CLibPNG"]),
+
+        // Inner rooms: no outside package, no clock, no sockets, no folders.
+        .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: swiftSettings),
+        .target(name: "Digests", dependencies: ["CNettle"], swiftSettings: swiftSettings),
+        .target(name: "ModelFiles", dependencies: ["Digests", "Kernels"], swiftSettings: swiftSettings),
+        .target(name: "Images", dependencies: ["CImageCodecs"], swiftSettings: swiftSettings),
+        .target(name: "FastVLM", dependencies: ["Kernels", "ModelFiles", "Images"], swiftSettings: swiftSettings),
+        .target(name: "LatencyBudget", swiftSettings: swiftSettings),
+
+        // Outer rooms.
+        .target(name: "Sidecars", dependencies: ["Digests"], swiftSettings: swiftSettings),
+        .target(name: "FrameSources", dependencies: ["CInotifyTools", "Digests"], swiftSettings: swiftSettings),
+        .target(
+            name: "CaptionService",
+            dependencies: [
+                "FastVLM", "FrameSources", "Images", "LatencyBudget", "ModelFiles", "Sidecars",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "TOMLKit", package: "TOMLKit"),
+            ],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "fastvlmd",
+            dependencies: [
+                "CaptionService",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "fastvlm",
+            dependencies: [
+                "CaptionService", "FastVLM", "Images", "Kernels", "ModelFiles", "Sidecars",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings),
+
+        // One test target a room.
+        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels"], swiftSettings: swiftSettings),
+        .testTarget(name: "DigestsTests", dependencies: ["Digests"], swiftSettings: swiftSettings),
+        .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"], swiftSettings: swiftSettings),
+        .testTarget(name: "ImagesTests", dependencies: ["Images"], swiftSettings: swiftSettings),
+        .testTarget(name: "FastVLMTests", dependencies: ["FastVLM"], swiftSettings: swiftSettings),
+        .testTarget(name: "LatencyBudgetTests", dependencies: ["LatencyBudget"], swiftSettings: swiftSettings),
+        .testTarget(name: "SidecarsTests", dependencies: ["Sidecars"], swiftSettings: swiftSettings),
+        .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources"], swiftSettings: swiftSettings),
+        .testTarget(name: "CaptionServiceTests", dependencies: ["CaptionService"], swiftSettings: swiftSettings),
+    ]
+)

@@ -1,0 +1,3 @@
+#ifndef FASTVLM_CIMAGECODECS_H
+#define FASTVLM_CIMAGECODECS_H
+#endif

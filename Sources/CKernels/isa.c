@@ -1,0 +1,48 @@
+#include "isa.h"
+
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+// Bits of AT_HWCAP and AT_HWCAP2 (Linux, arch/arm64/include/uapi/asm/hwcap.h).
+#define FV_HWCAP_ASIMDDP (1UL << 20)
+#define FV_HWCAP2_I8MM (1UL << 13)
+#endif
+
+bool fv_isa_supported(fv_isa isa) {
+    switch (isa) {
+    case FV_ISA_SCALAR:
+        return true;
+#if defined(__x86_64__)
+    case FV_ISA_AVX2:
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    case FV_ISA_AVX512:
+        return fv_isa_supported(FV_ISA_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512vnni");
+#elif defined(__aarch64__) && defined(__linux__)
+    case FV_ISA_NEON:
+        return (getauxval(AT_HWCAP) & FV_HWCAP_ASIMDDP) != 0;
+    case FV_ISA_NEON_I8MM:
+        return fv_isa_supported(FV_ISA_NEON) && (getauxval(AT_HWCAP2) & FV_HWCAP2_I8MM) != 0;
+#endif
+    default:
+        return false;
+    }
+}
+
+fv_isa fv_isa_best(void) {
+    for (int isa = FV_ISA_COUNT - 1; isa > FV_ISA_SCALAR; isa--) {
+        if (fv_isa_supported((fv_isa)isa)) return (fv_isa)isa;
+    }
+    return FV_ISA_SCALAR;
+}
+
+const char *fv_isa_name(fv_isa isa) {
+    switch (isa) {
+    case FV_ISA_SCALAR: return "scalar";
+    case FV_ISA_AVX2: return "avx2";
+    case FV_ISA_AVX512: return "avx512";
+    case FV_ISA_NEON: return "neon";
+    case FV_ISA_NEON_I8MM: return "neon-i8mm";
+    }
+    return "unknown";
+}

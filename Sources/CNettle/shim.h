@@ -1,0 +1,4 @@
+#ifndef FASTVLM_CNETTLE_SHIM_H
+#define FASTVLM_CNETTLE_SHIM_H
+#include <nettle/sha2.h>
+#endif
