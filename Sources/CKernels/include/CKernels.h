@@ -1,6 +1,8 @@
 #ifndef FASTVLM_CKERNELS_H
 #define FASTVLM_CKERNELS_H
 
+#include "f32_kernels.h"
 #include "isa.h"
+#include "thread_pool.h"
 
 #endif

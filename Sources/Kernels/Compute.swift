@@ -1,0 +1,169 @@
+internal import CKernels
+internal import COpenBLAS
+
+/// What a linear layer does to its sums beyond the bias.
+public struct LinearEnding {
+    /// Exact GELU after the bias. The default is no activation.
+    public var gelu: Bool
+    /// Added at the end, of the output's shape and never the output itself. The default is nothing.
+    public var residual: Matrix?
+
+    public init(gelu: Bool = false, residual: Matrix? = nil) {
+        self.gelu = gelu
+        self.residual = residual
+    }
+}
+
+/// The operations of the model in float32: our kernels for one instruction set, OpenBLAS for matrix products,
+/// and a pool of threads that every operation is split over.
+///
+/// One owner calls it, one operation at a time: it keeps scratch memory for each thread.
+public final class Compute {
+    public let pool: ThreadPool
+    public let instructionSet: InstructionSet
+    let kernels: fv_f32_kernels
+    let blas: BLAS
+    private var scratch: [FloatStorage]
+
+    /// - Parameters:
+    ///   - pool: The threads to use; several owners may share it.
+    ///   - instructionSet: The kernels to use. The default is the best that this processor runs.
+    ///
+    /// Throws ``KernelError`` where the processor lacks the instruction set or OpenBLAS is missing.
+    public init(pool: ThreadPool, instructionSet: InstructionSet = .best) throws(KernelError) {
+        guard let table = fv_f32_kernels_for(instructionSet.isa) else {
+            throw KernelError(
+                .unsupportedInstructionSet,
+                "Cannot use the '\(instructionSet.rawValue)' kernels: this processor runs "
+                    + InstructionSet.allCases.filter(\.isSupported).map(\.rawValue).joined(separator: ", ") + ".")
+        }
+        self.pool = pool
+        self.instructionSet = instructionSet
+        self.kernels = table.pointee
+        self.blas = try BLAS.shared()
+        self.scratch = (0..<pool.threads).map { _ in FloatStorage(count: 0) }
+    }
+
+    /// Scratch of at least `count` floats for each thread; its content is lost at the next call.
+    func scratch(_ count: Int) -> [FloatStorage] {
+        for worker in scratch.indices where scratch[worker].count < count {
+            scratch[worker] = FloatStorage(count: count)
+        }
+        return scratch
+    }
+
+    /// Runs `body(range, worker)` over `0 ..< count` in pieces of about equal size, at least `grain` long.
+    func split(_ count: Int, grain: Int, _ body: (Range<Int>, Int) -> Void) {
+        // Several pieces a thread, so that one that is held up does not hold up the rest.
+        let pieces = max(1, min(pool.threads * 4, count / max(grain, 1)))
+        pool.loop(pieces) { piece, worker in
+            body(count * piece / pieces..<count * (piece + 1) / pieces, worker)
+        }
+    }
+
+    // MARK: - Linear layers
+
+    /// `out[M, N] = ending(x[M, K] * weights[N, K]^T * scale + bias)`.
+    public func linear(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, ending: LinearEnding = .init()) {
+        precondition(x.columns == weights.inputs && out.columns == weights.outputs && x.rows == out.rows, "linear shapes")
+        if x.rows == 1 {
+            gemv(x, weights, into: out, ending: ending)
+        } else if weights.element != .float32 || x.rows < weights.outputs {
+            linearByOutputs(x, weights, into: out, ending: ending)
+        } else {
+            split(x.rows, grain: 32) { rows, _ in
+                product(x.rows(rows), weights, into: out.rows(rows), ending.rows(rows))
+            }
+        }
+    }
+
+    /// Every thread computes some outputs of all rows, so that each weight is read, and expanded, once.
+    private func linearByOutputs(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, ending: LinearEnding) {
+        // A panel of expanded weights should stay in a core's second-level cache.
+        let panel = max(16, min(weights.outputs, 192 * 1024 / max(weights.inputs, 1)) / 16 * 16)
+        let panels = (weights.outputs + panel - 1) / panel
+        let stored = weights.element != .float32
+        let memory = stored ? scratch(panel * weights.inputs) : []
+        pool.loop(panels) { index, worker in
+            let outputs = index * panel..<min((index + 1) * panel, weights.outputs)
+            var source = weights.base + outputs.lowerBound * weights.inputs * weights.element.byteCount
+            if stored {
+                kernels.expand(source, weights.element.code, memory[worker].base, outputs.count * weights.inputs)
+                source = UnsafeRawPointer(memory[worker].base)
+            }
+            product(x, weights, panel: source, outputs: outputs, into: out, ending)
+        }
+    }
+
+    /// All outputs of all rows of `x` on the calling thread, for weights that are float32 already.
+    func product(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, _ ending: LinearEnding) {
+        precondition(weights.element == .float32, "a product of weights that were not expanded")
+        product(x, weights, panel: weights.base, outputs: 0..<weights.outputs, into: out, ending)
+    }
+
+    /// The `outputs` of all rows of `x` on the calling thread; `panel` holds their weights as float32.
+    func product(
+        _ x: Matrix, _ weights: LinearWeights, panel: UnsafeRawPointer, outputs: Range<Int>, into out: Matrix,
+        _ ending: LinearEnding
+    ) {
+        let sums = out.base + outputs.lowerBound
+        blas.sgemm(
+            CblasRowMajor, CblasNoTrans, CblasTrans, blasint(x.rows), blasint(outputs.count), blasint(x.columns), 1, x.base,
+            blasint(x.columns), panel.assumingMemoryBound(to: Float.self), blasint(x.columns),
+            0, sums, blasint(out.columns))
+        finish(sums, weights, outputs: outputs, into: out, ending)
+    }
+
+    private func finish(
+        _ sums: UnsafeMutablePointer<Float>, _ weights: LinearWeights, outputs: Range<Int>, into out: Matrix,
+        _ ending: LinearEnding
+    ) {
+        guard weights.bias != nil || weights.scale != nil || ending.gelu || ending.residual != nil else { return }
+        if let residual = ending.residual {
+            precondition(residual.base != out.base, "a residual that the product has overwritten")
+            precondition(residual.rows == out.rows && residual.columns == out.columns, "residual shape")
+        }
+        withOptionalPointer(weights.scale, at: outputs.lowerBound) { scale in
+            withOptionalPointer(weights.bias, at: outputs.lowerBound) { bias in
+                var end = fv_ending(
+                    scale: scale, bias: bias, residual: ending.residual.map { UnsafePointer($0.base + outputs.lowerBound) },
+                    ld_residual: out.columns, gelu: ending.gelu ? 1 : 0)
+                kernels.finish(
+                    sums, out.columns, &end, out.base + outputs.lowerBound, out.columns, Int32(out.rows), Int32(outputs.count))
+            }
+        }
+    }
+
+    /// One row: the weights pass through once, at the speed of memory.
+    private func gemv(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, ending: LinearEnding) {
+        let grain = max(16, 64 * 1024 / max(weights.inputs, 1))
+        split(weights.outputs, grain: grain) { outputs, _ in
+            kernels.gemv(
+                weights.base, weights.element.code, x.base, out.base, Int32(outputs.lowerBound), Int32(outputs.upperBound),
+                Int32(weights.inputs))
+            finish(out.base + outputs.lowerBound, weights, outputs: outputs, into: out, ending)
+        }
+    }
+
+    /// Copies the rows `ids` of `table` `[vocabulary, hidden]` into `out` `[ids.count, hidden]`.
+    public func gather(_ ids: [Int], from table: LinearWeights, into out: Matrix) {
+        precondition(out.rows == ids.count && out.columns == table.inputs, "gather shapes")
+        for (row, id) in ids.enumerated() {
+            precondition(id >= 0 && id < table.outputs, "row \(id) of \(table.outputs)")
+            let source = table.base + id * table.inputs * table.element.byteCount
+            kernels.expand(source, table.element.code, out.rows(row..<row + 1).base, table.inputs)
+        }
+    }
+}
+
+extension LinearEnding {
+    func rows(_ range: Range<Int>) -> LinearEnding {
+        LinearEnding(gelu: gelu, residual: residual?.rows(range))
+    }
+}
+
+/// `body` with a pointer to `values[start]`, or with nil.
+func withOptionalPointer<R>(_ values: [Float]?, at start: Int, _ body: (UnsafePointer<Float>?) -> R) -> R {
+    guard let values else { return body(nil) }
+    return values.withUnsafeBufferPointer { body($0.baseAddress.map { $0 + start }) }
+}

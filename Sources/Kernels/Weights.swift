@@ -1,0 +1,127 @@
+internal import CKernels
+
+/// How a stored matrix element is encoded.
+public enum WeightElement: Sendable, Equatable {
+    case float32
+    case float16
+    case bfloat16
+
+    /// Bytes of one element.
+    public var byteCount: Int { self == .float32 ? 4 : 2 }
+
+    var code: fv_element {
+        switch self {
+        case .float32: FV_F32
+        case .float16: FV_F16
+        case .bfloat16: FV_BF16
+        }
+    }
+}
+
+/// A linear layer's weights `[outputs, inputs]`, row-major, as they lie in a model file.
+public struct LinearWeights: @unchecked Sendable {
+    // Sendable: nothing writes to the memory behind `base`, and `owner` keeps it alive.
+    let base: UnsafeRawPointer
+    private let owner: any Sendable
+    public let element: WeightElement
+    public let outputs: Int
+    public let inputs: Int
+    /// Added to every output, `[outputs]`.
+    public var bias: [Float]?
+    /// Multiplies every product before the bias is added, `[outputs]`.
+    public var scale: [Float]?
+
+    /// Weights at `base`, which hold `outputs * inputs` values for as long as `owner` lives.
+    public init(
+        base: UnsafeRawPointer, owner: any Sendable, element: WeightElement, outputs: Int, inputs: Int,
+        bias: [Float]? = nil, scale: [Float]? = nil
+    ) {
+        precondition(bias.map { $0.count == outputs } ?? true, "bias of \(outputs) outputs")
+        precondition(scale.map { $0.count == outputs } ?? true, "scale of \(outputs) outputs")
+        self.base = base
+        self.owner = owner
+        self.element = element
+        self.outputs = outputs
+        self.inputs = inputs
+        self.bias = bias
+        self.scale = scale
+    }
+
+    /// Float32 weights with memory of their own: a copy of `values` `[outputs, inputs]`.
+    public init(_ values: [Float], outputs: Int, inputs: Int, bias: [Float]? = nil, scale: [Float]? = nil) {
+        precondition(values.count == outputs * inputs, "\(values.count) values for [\(outputs), \(inputs)]")
+        let memory = OwnedFloats(values)
+        self.init(
+            base: UnsafeRawPointer(memory.base), owner: memory, element: .float32, outputs: outputs, inputs: inputs,
+            bias: bias, scale: scale)
+    }
+
+    /// The same layer with its weights as float32, in memory of their own unless they already are.
+    ///
+    /// For layers that run over and over on many small tiles, where expanding a panel each time would
+    /// cost more than the memory.
+    public func expanded() -> LinearWeights {
+        guard element != .float32 else { return self }
+        let memory = OwnedFloats(count: outputs * inputs)
+        fv_f32_kernels_for(fv_isa_best()).pointee.expand(base, element.code, memory.base, memory.count)
+        return LinearWeights(
+            base: UnsafeRawPointer(memory.base), owner: memory, element: .float32, outputs: outputs, inputs: inputs,
+            bias: bias, scale: scale)
+    }
+}
+
+/// A depthwise convolution's weights, padded by `kernel / 2`.
+public struct DepthwiseWeights: Sendable {
+    /// Side of the window, in pixels: 3 or 7.
+    public let kernel: Int
+    /// 1 or 2; the output has `ceil(n / stride)` rows and columns.
+    public let stride: Int
+    /// Outputs of each input channel, 1 or 2.
+    public let multiplier: Int
+    /// Input channels.
+    public let channels: Int
+    let values: [Float]
+    let bias: [Float]
+
+    /// - Parameters:
+    ///   - values: `[multiplier, kernel * kernel, channels]`.
+    ///   - bias: `[channels * multiplier]`.
+    public init(kernel: Int, stride: Int, multiplier: Int, channels: Int, values: [Float], bias: [Float]) {
+        precondition(values.count == multiplier * kernel * kernel * channels, "depthwise weights")
+        precondition(bias.count == channels * multiplier, "depthwise bias")
+        self.kernel = kernel
+        self.stride = stride
+        self.multiplier = multiplier
+        self.channels = channels
+        self.values = values
+        self.bias = bias
+    }
+
+    /// Rows or columns of the output for `n` of the input.
+    public func outputSize(_ n: Int) -> Int { (n + stride - 1) / stride }
+}
+
+/// Float memory that is written once, before anyone else sees it.
+final class OwnedFloats: @unchecked Sendable {
+    // Sendable: immutable after its creator has filled it.
+    let base: UnsafeMutablePointer<Float>
+    let count: Int
+
+    init(count: Int) {
+        self.count = count
+        let bytes = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
+        base = bytes.bindMemory(to: Float.self, capacity: max(count, 1))
+    }
+
+    convenience init(_ values: [Float]) {
+        self.init(count: values.count)
+        values.withUnsafeBufferPointer { source in
+            guard let first = source.baseAddress else { return }
+            base.initialize(from: first, count: source.count)
+        }
+    }
+
+    deinit {
+        UnsafeMutableRawPointer(base).deallocate()
+    }
+}
