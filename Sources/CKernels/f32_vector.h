@@ -57,10 +57,12 @@ INLINE float max_of(vf x) {
     return parts[0];
 }
 
-// erf by a rational approximation of odd degree 11 over even degree 10, fitted for |x| <= 4 (beyond, erf
-// is 1 to float precision): error below 4e-7.
+INLINE vf select_(vi mask, vf yes, vf no) { return (vf)((mask & (vi)yes) | (~mask & (vi)no)); }
+
+// erf by a rational approximation of odd degree 11 over even degree 10, fitted for |x| <= 4: error below
+// 4e-7. Beyond, erf is 1 to float precision, and must be so exactly: GELU multiplies what is left by x.
 INLINE vf erf_(vf x) {
-    x = min_(max_(x, splat(-4.0f)), splat(4.0f));
+    vi above = (vi)(x >= splat(4.0f)), below = (vi)(x <= splat(-4.0f));
     vf u = x * x;
     vf p = splat(1.986759117e-06f);
     p = fma_(p, u, splat(2.845734109e-04f));
@@ -74,7 +76,7 @@ INLINE vf erf_(vf x) {
     q = fma_(q, u, splat(1.153523850e-01f));
     q = fma_(q, u, splat(5.048624647e-01f));
     q = fma_(q, u, splat(1.0f));
-    return x * p / q;
+    return select_(above, splat(1.0f), select_(below, splat(-1.0f), x * p / q));
 }
 
 INLINE vf gelu_(vf x) {
