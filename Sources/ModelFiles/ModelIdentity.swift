@@ -1,0 +1,63 @@
+/// What a model says of itself beside its weights.
+public struct ModelIdentity: Sendable, Equatable {
+    /// Shown to people and written into results.
+    public var name: String
+
+    /// Side lengths in pixels that the model is meant for, ascending.
+    public var resolutions: [Int]
+
+    /// One of `resolutions`.
+    public var defaultResolution: Int
+
+    public var promptTemplate: PromptTemplate
+
+    /// The licence's name or SPDX identifier.
+    public var licence: String?
+
+    /// The licence in full.
+    public var licenceText: String?
+
+    /// The ladder of a model that states none: the public checkpoints are trained at 1024 pixels; the smaller steps
+    /// trade accuracy for time (arXiv 2412.13303, figure 4).
+    public static let usualResolutions = [256, 512, 768, 1024]
+
+    /// - Parameters:
+    ///   - resolutions: The default is `usualResolutions`.
+    ///   - defaultResolution: The default is the largest of `resolutions`.
+    ///   - promptTemplate: The default is the template that the public checkpoints were trained with.
+    public init(
+        name: String, resolutions: [Int] = ModelIdentity.usualResolutions, defaultResolution: Int? = nil,
+        promptTemplate: PromptTemplate = PromptTemplate(), licence: String? = nil, licenceText: String? = nil
+    ) {
+        self.name = name
+        self.resolutions = resolutions
+        self.defaultResolution = defaultResolution ?? resolutions.max() ?? 0
+        self.promptTemplate = promptTemplate
+        self.licence = licence
+        self.licenceText = licenceText
+    }
+
+    /// Checks every value.
+    ///
+    /// - Throws: an error with `code` that names the value and what is allowed.
+    func validate(subject: String, code: ModelFileError.Code) throws(ModelFileError) {
+        func failure(_ problem: String) -> ModelFileError {
+            ModelFileError(code, "Cannot use \(subject): \(problem).")
+        }
+        guard !name.isEmpty, name.utf8.count <= 200, name.unicodeScalars.allSatisfy({ $0.value >= 0x20 }) else {
+            throw failure("the name has \(name.utf8.count) bytes, expected 1 to 200 without control characters")
+        }
+        guard !resolutions.isEmpty, resolutions.count <= 32 else {
+            throw failure("\(resolutions.count) resolutions, expected 1 to 32")
+        }
+        for resolution in resolutions where !(32...4096).contains(resolution) {
+            throw failure("resolution \(resolution), expected 32 to 4096 pixels")
+        }
+        guard zip(resolutions, resolutions.dropFirst()).allSatisfy(<) else {
+            throw failure("resolutions \(resolutions), expected each larger than the one before")
+        }
+        guard resolutions.contains(defaultResolution) else {
+            throw failure("default resolution \(defaultResolution), expected one of \(resolutions)")
+        }
+    }
+}

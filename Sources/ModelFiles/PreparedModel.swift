@@ -1,0 +1,105 @@
+/// A model as the engine consumes it: checked, folded, under one set of names, whatever it was opened from.
+///
+/// Big matrices are views into the mapped files; small tensors are f32 and, from a folder, computed in memory.
+/// `ModelConfiguration.preparedTensors(hasHead:)` lists names, shapes and layouts.
+public struct PreparedModel: Sendable {
+    public let configuration: ModelConfiguration
+    public let tokenizer: Tokenizer
+    public let promptTemplate: PromptTemplate
+
+    /// Shown to people; for a folder its own name.
+    public let name: String
+
+    /// Identifies the model: `sha256:…` of a packed file's whole content, `headers-sha256:…` for a folder, over its
+    /// configuration, file sizes, tensor headers and the first 64 bytes of each tensor, because reading all weights at
+    /// each start would be slow.
+    public let digest: String
+
+    /// How the big matrices are stored; for a folder, what most of their bytes are.
+    public let precision: ModelPrecision
+
+    /// Side lengths in pixels that the model is meant for, ascending.
+    public let resolutions: [Int]
+    public let defaultResolution: Int
+
+    /// The licence's name or SPDX identifier, if the model states one.
+    public let licence: String?
+
+    /// Where the model was opened from.
+    public let source: Source
+
+    /// Names in the checkpoint that the model does not use.
+    public let unusedTensors: [String]
+
+    /// The tensors' names in the order in which the engine meets them.
+    public let tensorNames: [String]
+
+    private let tensors: [String: TensorView]
+
+    /// What a model was opened from.
+    public enum Source: Sendable, Equatable {
+        case folder(String)
+        case packedFile(String)
+
+        public var path: String {
+            switch self {
+            case .folder(let path), .packedFile(let path): path
+            }
+        }
+    }
+
+    /// Opens a folder in a public layout, or a packed file.
+    ///
+    /// Weights stay on disk until they are used. A packed file's digest is read, not checked: see
+    /// `PackedModel.verify`.
+    /// - Throws: `ModelFileError` for anything that is missing, lies, or does not fit.
+    public static func open(path: String) throws(ModelFileError) -> PreparedModel {
+        isDirectory(path) ? try openFolder(path) : try openPacked(path)
+    }
+
+    /// The tensor called `name`.
+    ///
+    /// - Throws: `tensorMissing`.
+    public func tensor(_ name: String) throws(ModelFileError) -> TensorView {
+        guard let view = tensors[name] else {
+            throw ModelFileError(
+                .tensorMissing, "Cannot load tensor '\(name)' from '\(source.path)': the model does not have it.")
+        }
+        return view
+    }
+
+    /// The tensor called `name`, or nil: a layer scale that is folded in, or the head of a model that shares it.
+    public func optionalTensor(_ name: String) -> TensorView? { tensors[name] }
+
+    /// True if the output head is the embedding.
+    public var sharesEmbedding: Bool { tensors[PreparedTensor.headName] == nil }
+
+    init(
+        configuration: ModelConfiguration, tokenizer: Tokenizer, identity: ModelIdentity, source: Source,
+        precision: ModelPrecision, digest: String, tensors: [TensorView], unusedTensors: [String]
+    ) throws(ModelFileError) {
+        guard tokenizer.tokenCount <= configuration.text.vocabularySize else {
+            throw ModelFileError(
+                .vocabularyMismatch,
+                "Cannot open the model '\(source.path)': the tokenizer has \(tokenizer.tokenCount) ids, expected at "
+                    + "most \(configuration.text.vocabularySize) (vocab_size). Use the tokenizer that came with it.")
+        }
+        self.configuration = configuration
+        self.tokenizer = tokenizer
+        self.source = source
+        self.precision = precision
+        self.digest = digest
+        self.unusedTensors = unusedTensors
+        name = identity.name
+        resolutions = identity.resolutions
+        defaultResolution = identity.defaultResolution
+        promptTemplate = identity.promptTemplate
+        licence = identity.licence
+        tensorNames = tensors.map(\.name)
+        self.tensors = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0) })
+    }
+}
+
+extension PreparedTensor {
+    static let headName = ModelPart.head.preparedName + "." + Suffix.weight.rawValue
+}
