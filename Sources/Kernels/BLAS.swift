@@ -6,8 +6,10 @@ internal import Glibc
 ///
 /// The library picks its kernels once, when it is loaded, from a table of processors that it knows. Debian
 /// 12's 0.3.21 takes newer server processors for a "Prescott" and is then five times slower. So the choice
-/// is made here, from what the processor can do, through `OPENBLAS_CORETYPE`; a value that the user set wins.
-/// What the library then says it runs is checked, and ``Diagnosis/warning`` tells when it is a poor fit.
+/// is made here, from what the processor can do, through `OPENBLAS_CORETYPE`. A value of that variable in the
+/// environment is kept only if it fits the processor: it is often left there for another program, and one
+/// for a smaller processor halves the speed. `FASTVLM_OPENBLAS_CORETYPE` wins over everything. What the
+/// library then says it runs is checked, and ``Diagnosis/warning`` tells when it is a poor fit.
 public struct BLAS: Sendable {
     /// What was loaded.
     public struct Diagnosis: Sendable, Equatable {
@@ -38,11 +40,33 @@ public struct BLAS: Sendable {
         }
     }
 
+    /// The core to ask the library for, or nil to let it choose.
+    ///
+    /// - Parameters:
+    ///   - forced: What the user wants this program to use.
+    ///   - present: What the environment says to all programs.
+    public static func core(forced: String?, present: String?, instructionSet: InstructionSet) -> String? {
+        if let forced { return forced }
+        let suitable = suitableCores(instructionSet)
+        if let present, suitable.isEmpty || fits(present, suitable) { return present }
+        return suitable.first
+    }
+
+    private static func fits(_ core: String, _ suitable: [String]) -> Bool {
+        suitable.contains { $0.lowercased() == core.lowercased() }
+    }
+
+    private static func environment(_ name: String) -> String? {
+        getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
     private init() throws(KernelError) {
         let best = InstructionSet.best
-        let suitable = Self.suitableCores(best)
-        if let core = suitable.first {
-            setenv("OPENBLAS_CORETYPE", core, 0)
+        if let core = Self.core(
+            forced: Self.environment("FASTVLM_OPENBLAS_CORETYPE"), present: Self.environment("OPENBLAS_CORETYPE"),
+            instructionSet: best)
+        {
+            setenv("OPENBLAS_CORETYPE", core, 1)
         }
         // Our own pool runs the threads; the library must not start any.
         setenv("OPENBLAS_NUM_THREADS", "1", 1)
@@ -72,12 +96,10 @@ public struct BLAS: Sendable {
     }
 
     /// What to tell the user when the library runs kernels for `core` on a processor with `instructionSet`.
-    static func warning(core: String, instructionSet: InstructionSet) -> String? {
+    public static func warning(core: String, instructionSet: InstructionSet) -> String? {
         let suitable = suitableCores(instructionSet)
-        guard let first = suitable.first, !suitable.contains(where: { $0.lowercased() == core.lowercased() }) else {
-            return nil
-        }
+        guard let first = suitable.first, !fits(core, suitable) else { return nil }
         return "OpenBLAS runs kernels for '\(core)' although this processor has \(instructionSet.rawValue): float32 "
-            + "models will be several times slower. Unset OPENBLAS_CORETYPE, or set it to \(first)."
+            + "models will be several times slower. Unset FASTVLM_OPENBLAS_CORETYPE, or set it to \(first)."
     }
 }

@@ -1,0 +1,173 @@
+public import Kernels
+import ModelFiles
+
+/// One conversation with a model at a time: a picture, then any number of questions about it.
+///
+/// A session belongs to one thread. It keeps the keys and values of what it has read, so that a second
+/// question about a picture costs only its own tokens.
+public final class FastVLMSession {
+    public let model: FastVLMModel
+    private let compute: Compute
+    private let decoder: Qwen2Decoder
+    private var encoder: FastViTHDEncoder?
+    /// What each position of the decoder's cache holds.
+    private var cached: [Position] = []
+    private var pictures = 0
+
+    /// What stands at one position of a sequence.
+    private enum Position: Equatable {
+        case token(Int)
+        /// Row `row` of the picture that was encoded as number `picture`.
+        case visual(picture: Int, row: Int)
+    }
+
+    /// A picture as the decoder reads it: one row of `rows` `[tokens, hidden]` for each visual token.
+    public struct EncodedPicture {
+        /// The projector's output, row-major over the feature map.
+        public let rows: Matrix
+        fileprivate let number: Int
+        /// Decoder positions that the picture takes.
+        public var tokens: Int { rows.rows }
+    }
+
+    /// - Parameters:
+    ///   - pool: Threads to compute on, which several sessions may share.
+    ///   - instructionSet: The kernels to use. The default is the best that this processor runs.
+    public init(
+        _ model: FastVLMModel, pool: ThreadPool, instructionSet: InstructionSet = .best
+    ) throws(FastVLMError) {
+        self.model = model
+        do {
+            compute = try Compute(pool: pool, instructionSet: instructionSet)
+        } catch {
+            throw FastVLMError(.resources, error.message)
+        }
+        decoder = Qwen2Decoder(model.decoder)
+    }
+
+    /// Encodes a picture: FastViTHD, then the projector.
+    ///
+    /// - Parameters:
+    ///   - pixels: `[height, width, 3]`, RGB, 0...1.
+    ///   - isCancelled: Asked between the encoder's blocks; `true` ends the run with ``FastVLMError/Code/cancelled``.
+    ///   - observe: Receives each part's output, for traces.
+    public func encode(
+        _ pixels: [Float], height: Int, width: Int, isCancelled: () -> Bool = { false },
+        observe: ((String, FeatureMap) -> Void)? = nil
+    ) throws(FastVLMError) -> EncodedPicture {
+        precondition(pixels.count == height * width * 3, "\(pixels.count) values for \(height) x \(width) pixels")
+        if encoder?.height != height || encoder?.width != width {
+            // The old plan's memory goes before the new one's comes.
+            encoder = nil
+        }
+        let encoder = self.encoder ?? FastViTHDEncoder(model.encoder, height: height, width: width)
+        self.encoder = encoder
+        let picture = FeatureMap(height: height, width: width, channels: 3)
+        picture.pixels.set(pixels)
+        let map = try encoder.run(
+            picture, compute: compute, checkpoint: { () throws(FastVLMError) in try Self.check(isCancelled) }, observe: observe)
+        let tokens = map.pixels.rows
+        let middle = Matrix(rows: tokens, columns: model.projector.first.outputs)
+        let rows = Matrix(rows: tokens, columns: model.projector.second.outputs)
+        compute.linear(map.pixels, model.projector.first, into: middle, ending: LinearEnding(gelu: true))
+        compute.linear(middle, model.projector.second, into: rows)
+        pictures += 1
+        return EncodedPicture(rows: rows, number: pictures)
+    }
+
+    /// Answers `question` about `picture`.
+    ///
+    /// - Parameters:
+    ///   - forced: Ids to follow instead of choosing, for traces: generation runs along them and ends with them.
+    ///   - isCancelled: Asked between layers and tokens; `true` ends the run with ``FastVLMError/Code/cancelled``.
+    ///   - observe: Receives the logits `[vocabulary]` at each generated position, as computed.
+    ///   - onText: Receives text as it is said, whole characters only (possibly empty), once for each token;
+    ///     `false` ends the answer there.
+    public func answer(
+        _ question: String, about picture: EncodedPicture, options: GenerationOptions = .init(), forced: [Int]? = nil,
+        isCancelled: () -> Bool = { false }, observe: (([Float]) -> Void)? = nil, onText: (String) -> Bool = { _ in true }
+    ) throws(FastVLMError) -> Generation {
+        func checkpoint() throws(FastVLMError) { try Self.check(isCancelled) }
+        let tokenizer = model.prepared.tokenizer
+        let prompt = model.prepared.promptTemplate.promptTokens(question: question, tokenizer: tokenizer)
+        let sequence =
+            prompt.before.map(Position.token)
+            + (0..<picture.tokens).map { .visual(picture: picture.number, row: $0) }
+            + prompt.after.map(Position.token)
+        let limit = max(0, forced?.count ?? options.maxTokens)
+        try decoder.reserve(sequence.count + limit)
+        let reused = reusable(sequence)
+        var logits = try prefill(sequence, from: reused, picture: picture, checkpoint: checkpoint)
+
+        var sampler = Sampler(options, unknown: model.unknownTokens)
+        var stream = tokenizer.makeStreamDecoder(skippingSpecialTokens: true)
+        var tokens: [Int] = []
+        var text = ""
+        var reason = FinishReason.length
+        let row = Matrix(rows: 1, columns: model.decoder.configuration.hiddenSize)
+        while tokens.count < limit {
+            try checkpoint()
+            observe?(logits)
+            let token = forced?[tokens.count] ?? sampler.next(logits)
+            tokens.append(token)
+            if forced == nil, tokenizer.stopTokens.contains(token) {
+                reason = .stop
+                break
+            }
+            let piece = stream.push(token)
+            text += piece
+            if !onText(piece) || tokens.count == limit { break }
+            decoder.embed([token], compute: compute, into: row)
+            logits = try extend(row, [.token(token)], checkpoint: checkpoint)
+        }
+        let rest = stream.finish()
+        if !rest.isEmpty {
+            text += rest
+            _ = onText(rest)
+        }
+        return Generation(
+            text: text, tokens: tokens, promptTokens: sequence.count, cachedTokens: reused, finishReason: reason)
+    }
+
+    /// The prompt's ids around the picture, with `imageToken` in its place.
+    public func promptTokens(_ question: String, imageToken: Int) -> [Int] {
+        let prompt = model.prepared.promptTemplate.promptTokens(question: question, tokenizer: model.prepared.tokenizer)
+        return prompt.before + [imageToken] + prompt.after
+    }
+
+    private static func check(_ isCancelled: () -> Bool) throws(FastVLMError) {
+        if isCancelled() { throw FastVLMError(.cancelled, "The inference was given up: its caller asked for it.") }
+    }
+
+    /// Keeps what the cache shares with `sequence`, all but its last position, whose logits are wanted.
+    private func reusable(_ sequence: [Position]) -> Int {
+        let shared = zip(cached, sequence).prefix { $0 == $1 }.count
+        let kept = min(shared, sequence.count - 1)
+        cached.removeSubrange(kept...)
+        decoder.cache.truncate(to: kept)
+        return kept
+    }
+
+    /// Reads `sequence` from position `start` on and returns the logits after its last position.
+    private func prefill(
+        _ sequence: [Position], from start: Int, picture: EncodedPicture, checkpoint: () throws(FastVLMError) -> Void
+    ) throws(FastVLMError) -> [Float] {
+        let added = sequence[start...]
+        let input = Matrix(rows: added.count, columns: model.decoder.configuration.hiddenSize)
+        for (row, position) in added.enumerated() {
+            switch position {
+            case .token(let id): decoder.embed([id], compute: compute, into: input.rows(row..<row + 1))
+            case .visual(_, let visual): input.rows(row..<row + 1).set(picture.rows.rows(visual..<visual + 1))
+            }
+        }
+        return try extend(input, Array(added), checkpoint: checkpoint)
+    }
+
+    private func extend(
+        _ input: Matrix, _ positions: [Position], checkpoint: () throws(FastVLMError) -> Void
+    ) throws(FastVLMError) -> [Float] {
+        let logits = try decoder.append(input, compute: compute, wantsLogits: true, checkpoint: checkpoint)
+        cached += positions
+        return logits?.values() ?? []
+    }
+}

@@ -1,0 +1,119 @@
+import Kernels
+import ModelFiles
+
+/// The weights of the FastViTHD encoder (arXiv 2412.13303, section 3; `mci.py` in apple/ml-fastvlm).
+///
+/// Five stages of halving resolution: RepMixer blocks first, self-attention blocks last, 64-fold
+/// downsampling in all. Depths and widths are the file's.
+public struct FastViTHD: Sendable {
+    /// How a block mixes pixels.
+    enum TokenMixer: Sendable {
+        /// RepMixer, reparameterized to one depthwise 3x3.
+        case convolution(DepthwiseWeights)
+        case attention(MHSA)
+    }
+
+    /// LayerNorm over channels, multi-head self-attention, projection with layer scale.
+    struct MHSA: Sendable {
+        let normWeight: [Float]
+        let normBias: [Float]
+        let qkv: LinearWeights
+        let projection: LinearWeights
+    }
+
+    struct Block: Sendable {
+        let mixer: TokenMixer
+        let ffn: ConvFFNWeights
+    }
+
+    struct Stage: Sendable {
+        let width: Int
+        let downsample: (depthwise: DepthwiseWeights, pointwise: LinearWeights)?
+        let position: DepthwiseWeights?
+        let blocks: [Block]
+    }
+
+    struct Stem: Sendable {
+        let first: [Float]
+        let firstBias: [Float]
+        let depthwise: DepthwiseWeights
+        let pointwise: LinearWeights
+    }
+
+    /// `conv_exp` with its squeeze-excite.
+    struct Final: Sendable {
+        let convolution: DepthwiseWeights
+        let reduce: LinearWeights
+        let expand: LinearWeights
+    }
+
+    /// Both norms of the encoder and BatchNorm use 1e-5.
+    static let epsilon: Float = 1e-5
+
+    let stem: Stem
+    let stages: [Stage]
+    let final: Final
+    let headDim: Int
+
+    /// Channels of the output map.
+    public var outputWidth: Int { final.convolution.channels * final.convolution.multiplier }
+
+    /// Takes the encoder's tensors from `model`. Matrices that are not float32 are expanded once: their
+    /// layers run over many tiles of pixels.
+    init(_ model: PreparedModel) throws(ModelFileError) {
+        let vision = model.configuration.vision
+        let widths = vision.embedDims
+        let stemWidth = widths[0]
+        stem = Stem(
+            first: try model.transposed("vision.stem.0.weight", rows: stemWidth, columns: 27),
+            firstBias: try model.vector("vision.stem.0.bias", count: stemWidth),
+            depthwise: try model.depthwise("vision.stem.1", kernel: 3, stride: 2, channels: stemWidth),
+            pointwise: try model.linear("vision.stem.2", outputs: stemWidth, inputs: stemWidth).expanded())
+        var stages: [Stage] = []
+        for (index, width) in widths.enumerated() {
+            let name = "vision.stages.\(index)"
+            var downsample: (depthwise: DepthwiseWeights, pointwise: LinearWeights)?
+            if index > 0 {
+                downsample = (
+                    try model.depthwise(
+                        "\(name).downsample.0", kernel: 7, stride: 2, multiplier: 2, channels: widths[index - 1]),
+                    try model.linear("\(name).downsample.1", outputs: width, inputs: width).expanded()
+                )
+            }
+            var position: DepthwiseWeights?
+            if model.optionalTensor("\(name).position.weight") != nil {
+                position = try model.depthwise("\(name).position", kernel: 7, channels: width)
+            }
+            var blocks: [Block] = []
+            for block in 0..<vision.depths[index] {
+                blocks.append(try Self.block("\(name).blocks.\(block)", width: width, model))
+            }
+            stages.append(Stage(width: width, downsample: downsample, position: position, blocks: blocks))
+        }
+        self.stages = stages
+        let last = widths[widths.count - 1]
+        let reduced = try model.tensor("vision.final.se.reduce.weight").shape[0]
+        final = Final(
+            convolution: try model.depthwise("vision.final.conv", kernel: 3, multiplier: 2, channels: last),
+            reduce: try model.linear("vision.final.se.reduce", outputs: reduced, inputs: last * 2),
+            expand: try model.linear("vision.final.se.expand", outputs: last * 2, inputs: reduced))
+        headDim = vision.headDim
+    }
+
+    private static func block(_ name: String, width: Int, _ model: PreparedModel) throws(ModelFileError) -> Block {
+        let wide = try model.tensor("\(name).ffn.fc1.weight").shape[0]
+        let ffn = ConvFFNWeights(
+            depthwise: try model.depthwise("\(name).ffn.conv", kernel: 7, channels: width),
+            expand: try model.linear("\(name).ffn.fc1", outputs: wide, inputs: width).expanded(),
+            contract: try model.linear("\(name).ffn.fc2", outputs: width, inputs: wide).expanded())
+        guard model.optionalTensor("\(name).attention.qkv.weight") != nil else {
+            return Block(mixer: .convolution(try model.depthwise("\(name).mixer", kernel: 3, channels: width)), ffn: ffn)
+        }
+        let attention = MHSA(
+            normWeight: try model.vector("\(name).attention.norm.weight", count: width),
+            normBias: try model.vector("\(name).attention.norm.bias", count: width),
+            qkv: try model.linear("\(name).attention.qkv", outputs: 3 * width, inputs: width).expanded(),
+            projection: try model.linear("\(name).attention.proj", outputs: width, inputs: width).expanded())
+        return Block(mixer: .attention(attention), ffn: ffn)
+    }
+}

@@ -1,0 +1,96 @@
+import Kernels
+import ModelFiles
+
+/// Runs ``Qwen2`` over a growing sequence.
+final class Qwen2Decoder {
+    let cache: KVCache
+    private let model: Qwen2
+    private var angles: RotaryAngles
+    private var storage = FloatStorage(count: 0)
+    private let logits: Matrix
+
+    init(_ model: Qwen2) {
+        self.model = model
+        let text = model.configuration
+        cache = KVCache(layers: text.layerCount, width: text.keyValueHeadCount * text.headDim)
+        angles = RotaryAngles(positions: 0, headDim: text.headDim, theta: text.ropeTheta)
+        logits = Matrix(rows: 1, columns: text.vocabularySize)
+    }
+
+    /// Makes room for a sequence of `positions`. Throws where the model was not made for so many.
+    func reserve(_ positions: Int) throws(FastVLMError) {
+        let text = model.configuration
+        guard positions <= text.maxPositions else {
+            throw FastVLMError(
+                .contextTooLong,
+                "Cannot run a sequence of \(positions) tokens: the model was made for at most \(text.maxPositions). "
+                    + "Shorten the question or lower the token limit.")
+        }
+        cache.reserve(positions)
+        if angles.positions < positions {
+            angles = RotaryAngles(positions: cache.capacity, headDim: text.headDim, theta: text.ropeTheta)
+        }
+    }
+
+    /// The embeddings of `ids`, one row each.
+    func embed(_ ids: [Int], compute: Compute, into rows: Matrix) {
+        compute.gather(ids, from: model.embedding, into: rows)
+    }
+
+    /// Appends `input` `[rows, hidden]` to the sequence, for which room was reserved. Its content is lost.
+    ///
+    /// - Parameters:
+    ///   - wantsLogits: Whether to run the output head on the last row.
+    ///   - checkpoint: Called between layers; what it throws leaves the sequence as it was.
+    /// - Returns: The logits `[vocabulary]` after the last row, valid until the next call, or nil.
+    func append(
+        _ input: Matrix, compute: Compute, wantsLogits: Bool, checkpoint: () throws(FastVLMError) -> Void
+    ) throws(FastVLMError) -> Matrix? {
+        let text = model.configuration
+        let count = input.rows
+        let epsilon = Float(text.rmsNormEpsilon)
+        let start = cache.length
+        let added = start..<start + count
+        let all = 0..<start + count
+        let hidden = text.hiddenSize
+        let queries = text.headCount * text.headDim
+        let needed = count * (2 * hidden + 2 * queries + 2 * text.intermediateSize)
+        if storage.count < needed { storage = FloatStorage(count: needed) }
+        var offset = 0
+        func matrix(_ columns: Int) -> Matrix {
+            defer { offset += count * columns }
+            return Matrix(storage, offset: offset, rows: count, columns: columns)
+        }
+        let x = input
+        let normed = matrix(hidden)
+        let middle = matrix(hidden)
+        let query = matrix(queries)
+        let attended = matrix(queries)
+        let gate = matrix(text.intermediateSize)
+        let up = matrix(text.intermediateSize)
+        for (index, layer) in model.layers.enumerated() {
+            try checkpoint()
+            let key = cache.keys(index, added)
+            compute.rmsNorm(x, weight: layer.attentionNorm, epsilon: epsilon, into: normed)
+            compute.linear(normed, layer.query, into: query)
+            compute.linear(normed, layer.key, into: key)
+            compute.linear(normed, layer.value, into: cache.values(index, added))
+            compute.rope(query, angles: angles, firstPosition: start, headDim: text.headDim)
+            compute.rope(key, angles: angles, firstPosition: start, headDim: text.headDim)
+            compute.causalAttention(
+                query, keys: cache.keys(index, all), values: cache.values(index, all), headDim: text.headDim, into: attended)
+            compute.linear(attended, layer.output, into: middle, ending: LinearEnding(residual: x))
+            compute.rmsNorm(middle, weight: layer.mlpNorm, epsilon: epsilon, into: normed)
+            compute.linear(normed, layer.gate, into: gate)
+            compute.linear(normed, layer.up, into: up)
+            compute.siluMultiply(gate, up)
+            compute.linear(gate, layer.down, into: x, ending: LinearEnding(residual: middle))
+        }
+        cache.advance(count)
+        guard wantsLogits, count > 0 else { return nil }
+        let last = normed.rows(0..<1)
+        compute.rmsNorm(x.rows(count - 1..<count), weight: model.norm, epsilon: epsilon, into: last)
+        compute.linear(last, model.head, into: logits)
+        return logits
+    }
+}
