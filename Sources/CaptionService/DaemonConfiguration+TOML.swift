@@ -1,0 +1,90 @@
+internal import FoundationEssentials
+
+extension DaemonConfiguration {
+    /// Largest configuration file that is read: 1 MiB.
+    static let maximumByteCount = 1 << 20
+
+    /// Reads and validates the file at `path`.
+    public init(file path: String) throws(ConfigurationError) {
+        let text: String
+        do {
+            let size = try FileManager.default.attributesOfItem(atPath: path)[.size] as? UInt64 ?? 0
+            guard size <= UInt64(Self.maximumByteCount) else {
+                throw ConfigurationError(
+                    .unreadable,
+                    "Cannot read the configuration '\(path)': \(size) bytes, expected at most \(Self.maximumByteCount).")
+            }
+            text = try String(contentsOfFile: path, encoding: .utf8)
+        } catch let error as ConfigurationError {
+            throw error
+        } catch {
+            throw ConfigurationError(
+                .unreadable,
+                "Cannot read the configuration '\(path)': it is missing, not readable by this user, or not UTF-8.")
+        }
+        try self.init(toml: text, file: path)
+    }
+
+    /// Decodes and validates `text`; `file` names it in messages.
+    public init(toml text: String, file: String) throws(ConfigurationError) {
+        var top = try ConfigurationTable(parsing: text, file: file)
+        guard var table = try top.subtable("model") else {
+            throw ConfigurationError(
+                .missingKey,
+                "Cannot use the configuration '\(file)': there is no [model]. Add it with path = \"…\".")
+        }
+        var model = Model(path: try table.required("path", example: "/var/lib/fastvlmd/model.fastvlm"))
+        model.threads = try table.integer("threads", 0...256) ?? model.threads
+        try table.finish()
+
+        var sidecars = Sidecars()
+        if var table = try top.subtable("sidecars") {
+            sidecars.directory = try table.string("directory")
+            try table.finish()
+        }
+        var defaults = PictureTasks()
+        if var table = try top.subtable("defaults") {
+            defaults = try table.pictureTasks(defaults)
+            try table.finish()
+        }
+        var watches: [Watch] = []
+        for var table in try top.subtables("watch") {
+            var watch = Watch(
+                path: try table.required("path", example: "/srv/cameras/gate"), name: try table.string("name"))
+            watch.recursive = try table.bool("recursive") ?? watch.recursive
+            watch.include = try table.strings("include") ?? watch.include
+            watch.exclude = try table.strings("exclude") ?? watch.exclude
+            watch.tasks = try table.pictureTasks(defaults)
+            try table.finish()
+            watches.append(watch)
+        }
+        try top.finish()
+        self.init(model: model, sidecars: sidecars, watches: watches)
+        try validate(subject: "the configuration '\(file)'")
+    }
+}
+
+extension ConfigurationTable {
+    /// The keys that `[defaults]` and each `[[watch]]` share; what is absent stays as in `defaults`.
+    fileprivate mutating func pictureTasks(_ defaults: PictureTasks) throws(ConfigurationError) -> PictureTasks {
+        var tasks = defaults
+        tasks.prompt = try string("prompt") ?? tasks.prompt
+        tasks.resolution = try integer("resolution", PictureTasks.resolutionRange) ?? tasks.resolution
+        tasks.maxTokens = try integer("max_tokens", PictureTasks.maxTokensRange) ?? tasks.maxTokens
+        tasks.temperature = try number("temperature", PictureTasks.temperatureRange) ?? tasks.temperature
+        tasks.topP = try number("top_p", PictureTasks.topPRange) ?? tasks.topP
+        tasks.seed = try integer("seed", 0...Int.max).map(UInt64.init) ?? tasks.seed
+        let questions = try subtables("questions")
+        if !questions.isEmpty {
+            tasks.questions = []
+            for var table in questions {
+                tasks.questions.append(
+                    PictureTasks.Question(
+                        id: try table.required("id", example: "lamp"),
+                        text: try table.required("question", example: "Is the red lamp on?")))
+                try table.finish()
+            }
+        }
+        return tasks
+    }
+}

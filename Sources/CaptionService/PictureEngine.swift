@@ -1,0 +1,85 @@
+/// Answers what is asked about pictures: FastVLM, or in tests a stub of set latency and outcome.
+public protocol PictureEngine: Sendable {
+    /// What answers, for the sidecar.
+    var model: ModelFacts { get }
+
+    /// Reads `picture`, a JPEG or PNG file's bytes, and does `tasks`.
+    ///
+    /// Throws ``EngineError/Code/cancelled`` soon after the task is cancelled.
+    func run(_ tasks: PictureTasks, on picture: [UInt8]) async throws(EngineError) -> PictureReport
+}
+
+/// Which model answered.
+public struct ModelFacts: Sendable, Equatable {
+    public var name: String
+    /// `sha256:…`, or `headers-sha256:…` for an unpacked folder.
+    public var digest: String
+    public var precision: String
+
+    public init(name: String, digest: String, precision: String) {
+        self.name = name
+        self.digest = digest
+        self.precision = precision
+    }
+}
+
+/// What came of a picture, and how long each step took.
+public struct PictureReport: Sendable, Equatable {
+    /// Size of the picture as a person sees it, in pixels.
+    public var width: Int
+    public var height: Int
+    /// Nil if none was asked for.
+    public var caption: Reply?
+    /// One for each question, in their order.
+    public var answers: [Reply]
+    /// Side of the square that the encoder saw, in pixels.
+    public var resolution: Int
+    public var visualTokens: Int
+    public var timings: Timings
+
+    /// One generated text.
+    public struct Reply: Sendable, Equatable {
+        public var text: String
+        /// `stop` or `length`.
+        public var finishReason: String
+        public var promptTokens: Int
+        public var generatedTokens: Int
+
+        public init(text: String, finishReason: String, promptTokens: Int, generatedTokens: Int) {
+            self.text = text
+            self.finishReason = finishReason
+            self.promptTokens = promptTokens
+            self.generatedTokens = generatedTokens
+        }
+    }
+
+    /// Milliseconds of each step, over all replies.
+    public struct Timings: Sendable, Equatable {
+        /// JPEG or PNG to pixels.
+        public var decode = 0.0
+        /// Pixels to the model's input.
+        public var preprocess = 0.0
+        /// Encoder and projector.
+        public var vision = 0.0
+        /// Prompts, up to the first token of each reply.
+        public var prefill = 0.0
+        /// From the start to the first token of the first reply.
+        public var firstToken = 0.0
+        /// Every token after the first of each reply.
+        public var generate = 0.0
+
+        public init() {}
+    }
+
+    public init(
+        width: Int, height: Int, caption: Reply?, answers: [Reply], resolution: Int, visualTokens: Int, timings: Timings
+    ) {
+        self.width = width
+        self.height = height
+        self.caption = caption
+        self.answers = answers
+        self.resolution = resolution
+        self.visualTokens = visualTokens
+        self.timings = timings
+    }
+}

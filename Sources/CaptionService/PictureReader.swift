@@ -1,0 +1,134 @@
+public import FastVLM
+internal import Images
+internal import Kernels
+internal import ModelFiles
+
+/// Reads pictures with a model, one at a time on the calling thread.
+///
+/// The person's command uses it as it is; the daemon runs it behind ``FastVLMEngine``.
+public final class PictureReader {
+    public let model: FastVLMModel
+    private let session: FastVLMSession
+    private let decoder = ImageDecoder()
+    private let clock = ContinuousClock()
+
+    /// Starts threads for `model`.
+    ///
+    /// - Parameter threads: 0 for one a core that the process may use.
+    public init(_ model: FastVLMModel, threads: Int = 0) throws(EngineError) {
+        self.model = model
+        do {
+            let pool = try ThreadPool(threads: threads == 0 ? ThreadPool.availableCores : threads)
+            session = try FastVLMSession(model, pool: pool)
+        } catch let error as KernelError {
+            throw EngineError(.resources, error.message)
+        } catch let error as FastVLMError {
+            throw EngineError(error)
+        } catch {
+            throw EngineError(.resources, "Cannot start the engine: \(error).")
+        }
+    }
+
+    /// Reads `picture`, a JPEG or PNG file's bytes, and does `tasks`.
+    ///
+    /// - Parameters:
+    ///   - isCancelled: Asked between the encoder's blocks and between tokens.
+    ///   - onText: Receives each reply's text as it is said; `reply` is 0 for the caption, if one is wanted, and
+    ///     counts on through the answers.
+    public func run(
+        _ tasks: PictureTasks, on picture: [UInt8], isCancelled: () -> Bool = { false },
+        onText: (_ reply: Int, _ text: String) -> Void = { _, _ in }
+    ) throws(EngineError) -> PictureReport {
+        let start = clock.now
+        var timings = PictureReport.Timings()
+        let resolution = tasks.resolution ?? model.prepared.defaultResolution
+        do {
+            try FastVLMModel.validate(resolution: resolution)
+            let decoded = try timed(&timings.decode) { () throws(ImageError) in
+                try decoder.decode(picture, covering: resolution)
+            }
+            let pixels = timed(&timings.preprocess) { decoded.modelPixels(resolution: resolution) }
+            let encoded = try timed(&timings.vision) { () throws(FastVLMError) in
+                try session.encode(pixels, height: resolution, width: resolution, isCancelled: isCancelled)
+            }
+            let options = GenerationOptions(
+                maxTokens: tasks.maxTokens, temperature: tasks.temperature, topP: tasks.topP, seed: tasks.seed)
+            let questions = (tasks.prompt.isEmpty ? [] : [tasks.prompt]) + tasks.questions.map(\.text)
+            var replies: [PictureReport.Reply] = []
+            for (index, question) in questions.enumerated() {
+                let begun = clock.now
+                var firstToken: ContinuousClock.Instant?
+                let generation = try session.answer(
+                    question, about: encoded, options: options, isCancelled: isCancelled,
+                    onText: { text in
+                        if firstToken == nil { firstToken = clock.now }
+                        onText(index, text)
+                        return true
+                    })
+                let ended = clock.now
+                let first = firstToken ?? ended
+                timings.prefill += (first - begun).milliseconds
+                timings.generate += (ended - first).milliseconds
+                if index == 0 { timings.firstToken = (first - start).milliseconds }
+                replies.append(PictureReport.Reply(generation))
+            }
+            return PictureReport(
+                width: decoded.sourceWidth, height: decoded.sourceHeight,
+                caption: tasks.prompt.isEmpty ? nil : replies.first,
+                answers: Array(replies.dropFirst(tasks.prompt.isEmpty ? 0 : 1)), resolution: resolution,
+                visualTokens: encoded.tokens, timings: timings)
+        } catch let error as ImageError {
+            throw EngineError(.picture, error.message, pictureCode: error.code.rawValue)
+        } catch let error as FastVLMError {
+            throw EngineError(error)
+        } catch {
+            throw EngineError(.model, "Cannot read the picture: \(error).")
+        }
+    }
+
+    /// Runs `body` and adds the milliseconds that it took to `total`.
+    private func timed<Result, Failure: Error>(
+        _ total: inout Double, _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        let start = clock.now
+        defer { total += (clock.now - start).milliseconds }
+        return try body()
+    }
+}
+
+extension EngineError {
+    init(_ error: FastVLMError) {
+        let code: Code =
+            switch error.code {
+            case .model: .model
+            case .resources: .resources
+            case .contextTooLong, .resolution: .request
+            case .cancelled: .cancelled
+            }
+        self.init(code, error.message)
+    }
+}
+
+extension PictureReport.Reply {
+    init(_ generation: Generation) {
+        self.init(
+            text: generation.text.trimmed, finishReason: generation.finishReason.rawValue,
+            promptTokens: generation.promptTokens, generatedTokens: generation.tokens.count)
+    }
+}
+
+extension String {
+    /// Without white space at both ends.
+    var trimmed: String {
+        guard let start = firstIndex(where: { !$0.isWhitespace }), let end = lastIndex(where: { !$0.isWhitespace }) else {
+            return ""
+        }
+        return String(self[start...end])
+    }
+}
+
+extension Duration {
+    var milliseconds: Double {
+        Double(components.seconds) * 1e3 + Double(components.attoseconds) * 1e-15
+    }
+}

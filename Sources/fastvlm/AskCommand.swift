@@ -1,0 +1,28 @@
+internal import ArgumentParser
+internal import CaptionService
+
+struct AskCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ask", abstract: "Answer questions about a picture.",
+        discussion: "The picture is read once for all questions.")
+
+    @Argument(help: ArgumentHelp("A JPEG or PNG file.", valueName: "image"))
+    var image: String
+
+    @Argument(help: ArgumentHelp("Questions, each an argument of its own.", valueName: "question"))
+    var questions: [String]
+
+    @OptionGroup var model: ModelArguments
+    @OptionGroup var generation: GenerationArguments
+
+    func run() throws {
+        let numbered = questions.enumerated().map { PictureTasks.Question(id: "\($0 + 1)", text: $1) }
+        let tasks = try generation.tasks(prompt: "", questions: numbered)
+        let printer = ReplyPrinter(namesPictures: false, questions: questions.count > 1 ? questions : [])
+        try PictureRun(model: model, json: generation.json).run(tasks, on: [image], printer: printer)
+    }
+
+    func validate() throws {
+        guard questions.allSatisfy({ !$0.isEmpty }) else { throw ValidationError("A question is empty.") }
+    }
+}

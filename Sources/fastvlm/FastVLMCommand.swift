@@ -1,0 +1,64 @@
+internal import ArgumentParser
+internal import CaptionService
+internal import Glibc
+
+@main
+struct FastVLMCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fastvlm",
+        abstract: "Describe pictures and answer questions about them with FastVLM, on this machine's processor.",
+        discussion: """
+            Exit status: 0 done, 1 some inputs were refused, 2 wrong usage, 3 the model or the configuration cannot be \
+            used.
+            """,
+        version: Product.version,
+        subcommands: [
+            CaptionCommand.self, AskCommand.self, ModelCommand.self, ConfigCommand.self, TokenizeCommand.self,
+            TraceCommand.self,
+        ])
+
+    static func main() {
+        // A reader that stops listening (`| head`) ends a write with an error, not the process with a signal.
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let failure as CommandFailure {
+            Console.error(failure.message)
+            exit(failure.status.rawValue)
+        } catch let status as ExitStatus {
+            exit(status.rawValue)
+        } catch {
+            let code = exitCode(for: error)
+            let message = fullMessage(for: error)
+            if code.isSuccess {
+                Console.line(message)
+                exit(0)
+            }
+            Console.error(message, prefixed: false)
+            exit(ExitStatus.usage.rawValue)
+        }
+    }
+}
+
+/// How the command ends; part of its contract with scripts.
+enum ExitStatus: Int32, Error {
+    case done = 0
+    /// Some inputs were refused; the others are done.
+    case inputsRefused = 1
+    case usage = 2
+    /// The model or the configuration cannot be used.
+    case setup = 3
+    case daemonUnreachable = 4
+}
+
+/// The end of the command with a message for the person.
+struct CommandFailure: Error {
+    let status: ExitStatus
+    let message: String
+
+    init(_ status: ExitStatus, _ message: String) {
+        self.status = status
+        self.message = message
+    }
+}

@@ -1,0 +1,55 @@
+internal import CaptionService
+internal import Sidecars
+
+/// One run of a command over pictures.
+struct PictureRun {
+    let model: ModelArguments
+    let json: Bool
+
+    /// Does `tasks` for each of `paths`, prints the outcome, and says at the end whether some were refused.
+    func run(_ tasks: PictureTasks, on paths: [String], printer: ReplyPrinter) throws {
+        let reader = try model.reader()
+        var refused = 0
+        for path in paths {
+            do {
+                try run(tasks, on: path, reader: reader, printer: printer)
+            } catch let error as EngineError {
+                switch error.code {
+                case .picture, .request, .cancelled: break
+                case .model, .resources: throw CommandFailure(.setup, error.message)
+                }
+                refused += 1
+                Console.error("\(Console.printable(path)): \(error.message)")
+            }
+        }
+        if refused > 0 { throw ExitStatus.inputsRefused }
+    }
+
+    private func run(_ tasks: PictureTasks, on path: String, reader: PictureReader, printer: ReplyPrinter) throws {
+        let file = try PictureFile(path: path)
+        if json {
+            do {
+                let report = try reader.run(tasks, on: file.bytes)
+                Console.line(file.document(report, tasks: tasks, model: ModelFacts(reader.model)).compactJSON)
+            } catch let error where error.code == .picture {
+                Console.line(file.document(refusal: error, model: ModelFacts(reader.model)).compactJSON)
+                throw error
+            }
+            return
+        }
+        guard Console.isTerminal else {
+            let report = try reader.run(tasks, on: file.bytes)
+            for (index, reply) in ((report.caption.map { [$0] } ?? []) + report.answers).enumerated() {
+                printer.showWhole(reply.text, reply: index, path: path)
+            }
+            return
+        }
+        var shown: Int?
+        _ = try reader.run(tasks, on: file.bytes) { reply, text in
+            if let last = shown, last != reply { Console.text("\n") }
+            printer.show(text, reply: reply, path: path, isFirst: shown != reply)
+            shown = reply
+        }
+        Console.text("\n")
+    }
+}

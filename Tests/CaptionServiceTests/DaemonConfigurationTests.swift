@@ -1,0 +1,146 @@
+import CaptionService
+import FoundationEssentials
+import Testing
+
+@Suite struct DaemonConfigurationTests {
+    static let minimal = """
+        [model]
+        path = "/m.fastvlm"
+        [[watch]]
+        path = "/srv/cameras/gate"
+        """
+
+    private func failure(_ toml: String) -> ConfigurationError? {
+        do {
+            _ = try DaemonConfiguration(toml: toml, file: "test.toml")
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test func theLeastThatIsNeededTakesEveryDefault() throws {
+        let configuration = try DaemonConfiguration(toml: Self.minimal, file: "test.toml")
+        #expect(configuration.model == DaemonConfiguration.Model(path: "/m.fastvlm"))
+        #expect(configuration.watches == [DaemonConfiguration.Watch(path: "/srv/cameras/gate")])
+        #expect(configuration.watches[0].name == "gate")
+        #expect(configuration.watches[0].tasks.prompt == "Describe the image.")
+    }
+
+    @Test func aFolderOverridesTheDefaults() throws {
+        let configuration = try DaemonConfiguration(
+            toml: """
+                [model]
+                path = "/m.fastvlm"
+                threads = 3
+                [defaults]
+                prompt = "What is there?"
+                resolution = 512
+                [[defaults.questions]]
+                id = "lamp"
+                question = "Is the lamp on?"
+                [[watch]]
+                path = "/a"
+                [[watch]]
+                path = "/b"
+                name = "yard"
+                recursive = false
+                include = ["*.JPG"]
+                exclude = ["tmp*"]
+                prompt = ""
+                max_tokens = 20
+                temperature = 1
+                top_p = 0.5
+                seed = 7
+                [[watch.questions]]
+                id = "gate"
+                question = "Is the gate open?"
+                """, file: "test.toml")
+        #expect(configuration.model.threads == 3)
+        let (first, second) = (configuration.watches[0], configuration.watches[1])
+        #expect(first.tasks.prompt == "What is there?" && first.tasks.resolution == 512)
+        #expect(first.tasks.questions == [PictureTasks.Question(id: "lamp", text: "Is the lamp on?")])
+        #expect(second.name == "yard" && !second.recursive && second.include == ["*.JPG"] && second.exclude == ["tmp*"])
+        #expect(second.tasks.prompt.isEmpty && second.tasks.resolution == 512 && second.tasks.maxTokens == 20)
+        #expect(second.tasks.temperature == 1 && second.tasks.topP == 0.5 && second.tasks.seed == 7)
+        #expect(second.tasks.questions == [PictureTasks.Question(id: "gate", text: "Is the gate open?")])
+        #expect(try DaemonConfiguration(toml: configuration.toml, file: "printed") == configuration)
+    }
+
+    @Test func anUnknownKeyIsNamedWithTheKnownOnes() throws {
+        let error = try #require(failure(Self.minimal + "\npromt = \"typo\"\n"))
+        #expect(error.code == .unknownKey)
+        #expect(error.message.contains("watch[0].promt") && error.message.contains("prompt") && error.message.contains("test.toml"))
+        #expect(failure("colour = 1\n" + Self.minimal)?.code == .unknownKey)
+        #expect(failure(Self.minimal.replacing("path = \"/m", with: "speed = 1\npath = \"/m"))?.code == .unknownKey)
+    }
+
+    @Test(arguments: [
+        ("max_tokens = 0", "watch[0].max_tokens", "1 to 4096"), ("max_tokens = \"many\"", "watch[0].max_tokens", "1 to 4096"),
+        ("resolution = 63", "watch[0].resolution", "64 to 4096"), ("temperature = 2.5", "watch[0].temperature", "0.0 to 2.0"),
+        ("top_p = 0", "watch[0].top_p", "to 1.0"), ("recursive = 1", "watch[0].recursive", "true or false"),
+        ("include = []", "watch[0].include", "at least one"), ("include = \"*.jpg\"", "watch[0].include", "array of strings"),
+        ("name = \"a/b\"", "watch[0].name", "without '/'"), ("seed = -1", "watch[0].seed", "from 0"),
+    ])
+    func aValueOutOfRangeIsNamedWithItsRange(line: String, key: String, range: String) throws {
+        let error = try #require(failure(Self.minimal + "\n" + line + "\n"))
+        #expect(error.code == .invalidValue)
+        #expect(error.message.contains(key) && error.message.contains(range), "\(error.message)")
+    }
+
+    @Test func whatIsMissingIsSaid() {
+        #expect(failure("")?.code == .missingKey)
+        #expect(failure("[model]\npath = \"/m\"")?.code == .missingKey)
+        #expect(failure("[[watch]]\npath = \"/a\"")?.code == .missingKey)
+        #expect(failure("[model]\n[[watch]]\npath = \"/a\"")?.code == .missingKey)
+    }
+
+    @Test func conflictsAreRefused() {
+        let two = { (a: String, b: String) in
+            "[model]\npath = \"/m\"\n[[watch]]\npath = \"\(a)\"\n[[watch]]\npath = \"\(b)\"\n"
+        }
+        #expect(failure(two("/a/x", "/b/x"))?.code == .conflict)
+        #expect(failure(two("/a", "/a/b"))?.code == .conflict)
+        #expect(failure(two("/a/b/", "/a"))?.code == .conflict)
+        #expect(failure(two("/a", "/ab")) == nil)
+        #expect(failure(Self.minimal + "\nprompt = \"\"")?.code == .conflict)
+        let twice = "\n[[watch.questions]]\nid = \"a\"\nquestion = \"x\"\n"
+        #expect(failure(Self.minimal + twice + twice)?.code == .conflict)
+        #expect(failure(Self.minimal.replacing("/srv", with: "srv"))?.code == .invalidValue)
+    }
+
+    @Test func whatIsNotTOMLIsSaidWithItsPlace() throws {
+        let error = try #require(failure("[model\npath = 1"))
+        #expect(error.code == .syntax && error.message.contains("line 1"), "\(error.message)")
+    }
+
+    @Test func anUnreadableFileIsRefused() {
+        let error = #expect(throws: ConfigurationError.self) { try DaemonConfiguration(file: "/nonexistent/x.toml") }
+        #expect(error?.code == .unreadable)
+    }
+
+    /// The sample is the reference for people: its comments must show the real keys and defaults.
+    @Test func theSampleShowsEveryKeyWithItsDefault() throws {
+        let path = #filePath.replacing("Tests/CaptionServiceTests/DaemonConfigurationTests.swift", with: "etc/fastvlmd.toml")
+        let sample = try String(contentsOfFile: path, encoding: .utf8)
+        let plain = try DaemonConfiguration(toml: sample, file: "sample")
+        #expect(plain.watches == [DaemonConfiguration.Watch(path: "/srv/cameras")])
+        let uncommented = sample.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            line.hasPrefix("#") && !line.hasPrefix("# ") ? String(line.dropFirst()) : String(line)
+        }.joined(separator: "\n")
+        var full = try DaemonConfiguration(toml: uncommented, file: "uncommented sample")
+        #expect(full.sidecars.directory == "/var/lib/fastvlmd/sidecars")
+        #expect(full.watches[0].tasks.resolution == 512)
+        #expect(full.watches[0].tasks.questions.map(\.id) == ["lamp"])
+        // What has no default in the file is taken out; the rest must equal the defaults.
+        full.sidecars.directory = nil
+        full.watches[0].tasks.resolution = nil
+        full.watches[0].tasks.questions = []
+        #expect(full == plain)
+        // Every key that is printed is explained in the sample.
+        for line in full.toml.split(separator: "\n") {
+            guard let key = line.split(separator: " ").first, line.contains(" = ") else { continue }
+            #expect(sample.contains("\(key) = "), "\(key) is not in the sample")
+        }
+    }
+}
