@@ -3,6 +3,7 @@
 
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -137,4 +138,10 @@ void fv_thread_pool_run(fv_thread_pool *pool, int32_t count, int32_t workers, fv
             futex_wait(&pool->working, left);
     }
     pthread_mutex_unlock(&pool->callers);
+}
+
+int32_t fv_available_cores(void) {
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? count : 1;
 }

@@ -9,7 +9,7 @@ extension PictureTasks {
     public static let questionLimit = 64
 
     /// Checks every value; `subject` and `place` say whose they are.
-    func validate(subject: String, place: String) throws(ConfigurationError) {
+    public func validate(subject: String, place: String) throws(ConfigurationError) {
         func invalid(_ key: String, _ value: String, _ expected: String) -> ConfigurationError {
             ConfigurationError(
                 .invalidValue, "Cannot use \(subject): \(place).\(key) is \(value), expected \(expected).")

@@ -5,10 +5,10 @@ internal import Dispatch
 /// Inference holds a thread for seconds; on the cooperative pool, which has one thread a core, every other task would
 /// wait for it.
 final class InferenceExecutor: SerialExecutor {
-    private let queue: DispatchSerialQueue
+    private let queue: DispatchQueue
 
     init(label: String) {
-        queue = DispatchSerialQueue(label: label)
+        queue = DispatchQueue(label: label)
     }
 
     func enqueue(_ job: consuming ExecutorJob) {

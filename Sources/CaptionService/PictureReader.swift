@@ -29,6 +29,9 @@ public final class PictureReader {
         }
     }
 
+    /// Why float32 products will be slow on this machine and what to do, or nil where all is well.
+    public var warning: String? { (try? BLAS.shared())?.diagnosis.warning }
+
     /// Reads `picture`, a JPEG or PNG file's bytes, and does `tasks`.
     ///
     /// - Parameters:
@@ -47,7 +50,9 @@ public final class PictureReader {
             let decoded = try timed(&timings.decode) { () throws(ImageError) in
                 try decoder.decode(picture, covering: resolution)
             }
-            let pixels = timed(&timings.preprocess) { decoded.modelPixels(resolution: resolution) }
+            let pixels = try timed(&timings.preprocess) { () throws(ImageError) in
+                try decoded.modelPixels(resolution: resolution)
+            }
             let encoded = try timed(&timings.vision) { () throws(FastVLMError) in
                 try session.encode(pixels, height: resolution, width: resolution, isCancelled: isCancelled)
             }
@@ -73,11 +78,12 @@ public final class PictureReader {
                 replies.append(PictureReport.Reply(generation))
             }
             return PictureReport(
-                width: decoded.sourceWidth, height: decoded.sourceHeight,
+                width: decoded.source?.width ?? decoded.width, height: decoded.source?.height ?? decoded.height,
                 caption: tasks.prompt.isEmpty ? nil : replies.first,
                 answers: Array(replies.dropFirst(tasks.prompt.isEmpty ? 0 : 1)), resolution: resolution,
                 visualTokens: encoded.tokens, timings: timings)
         } catch let error as ImageError {
+            guard !error.isResourceFault else { throw EngineError(.resources, error.message) }
             throw EngineError(.picture, error.message, pictureCode: error.code.rawValue)
         } catch let error as FastVLMError {
             throw EngineError(error)
@@ -128,7 +134,7 @@ extension String {
 }
 
 extension Duration {
-    var milliseconds: Double {
+    public var milliseconds: Double {
         Double(components.seconds) * 1e3 + Double(components.attoseconds) * 1e-15
     }
 }

@@ -15,7 +15,7 @@ struct ConfigCommand: ParsableCommand {
         func run() throws {
             do {
                 Console.text(try DaemonConfiguration(file: file).toml)
-            } catch let error as ConfigurationError {
+            } catch {
                 throw CommandFailure(.setup, error.message)
             }
         }

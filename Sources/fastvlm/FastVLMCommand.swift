@@ -25,18 +25,18 @@ struct FastVLMCommand: ParsableCommand {
             try command.run()
         } catch let failure as CommandFailure {
             Console.error(failure.message)
-            exit(failure.status.rawValue)
+            Glibc.exit(failure.status.rawValue)
         } catch let status as ExitStatus {
-            exit(status.rawValue)
+            Glibc.exit(status.rawValue)
         } catch {
             let code = exitCode(for: error)
             let message = fullMessage(for: error)
             if code.isSuccess {
                 Console.line(message)
-                exit(0)
+                Glibc.exit(0)
             }
             Console.error(message, prefixed: false)
-            exit(ExitStatus.usage.rawValue)
+            Glibc.exit(ExitStatus.usage.rawValue)
         }
     }
 }

@@ -104,3 +104,8 @@ struct GenerationArguments: ParsableArguments {
         return tasks
     }
 }
+
+extension ModelArguments {
+    /// The model's tokenizer, without its weights where they can be left out.
+    func tokenizer() throws(CommandFailure) -> Tokenizer { try prepared().tokenizer }
+}

@@ -28,13 +28,7 @@ struct PictureRun {
     private func run(_ tasks: PictureTasks, on path: String, reader: PictureReader, printer: ReplyPrinter) throws {
         let file = try PictureFile(path: path)
         if json {
-            do {
-                let report = try reader.run(tasks, on: file.bytes)
-                Console.line(file.document(report, tasks: tasks, model: ModelFacts(reader.model)).compactJSON)
-            } catch let error where error.code == .picture {
-                Console.line(file.document(refusal: error, model: ModelFacts(reader.model)).compactJSON)
-                throw error
-            }
+            try printDocument(tasks, file: file, reader: reader)
             return
         }
         guard Console.isTerminal else {
@@ -45,11 +39,31 @@ struct PictureRun {
             return
         }
         var shown: Int?
-        _ = try reader.run(tasks, on: file.bytes) { reply, text in
-            if let last = shown, last != reply { Console.text("\n") }
-            printer.show(text, reply: reply, path: path, isFirst: shown != reply)
-            shown = reply
-        }
+        _ = try reader.run(
+            tasks, on: file.bytes,
+            onText: { reply, text in
+                if let last = shown, last != reply { Console.text("\n") }
+                printer.show(text, reply: reply, path: path, isFirst: shown != reply)
+                shown = reply
+            })
         Console.text("\n")
+    }
+
+    private func printDocument(_ tasks: PictureTasks, file: PictureFile, reader: PictureReader) throws {
+        let start = ContinuousClock.now
+        let model = ModelFacts(reader.model)
+        do {
+            let report = try reader.run(tasks, on: file.bytes)
+            let document = SidecarDocument(
+                report, tasks: tasks, model: model, source: file.source, total: (ContinuousClock.now - start).milliseconds,
+                health: SidecarDocument.Health(.sample(), queue: nil))
+            Console.line(String(decoding: try document.compactJSON(), as: UTF8.self))
+        } catch let error as EngineError where error.code == .picture {
+            let document = SidecarDocument(
+                refusal: error.pictureCode ?? "unreadable", reason: error.message, model: model, source: file.source,
+                health: nil)
+            Console.line(String(decoding: try document.compactJSON(), as: UTF8.self))
+            throw error
+        }
     }
 }

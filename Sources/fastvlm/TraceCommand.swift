@@ -1,4 +1,4 @@
-internal import ArgumentParser
+public import ArgumentParser
 internal import CaptionService
 internal import FastVLM
 internal import Images
@@ -67,14 +67,14 @@ struct TraceCommand: ParsableCommand {
     private func write(_ model: FastVLMModel, forced: [Int]?) throws {
         try FastVLMModel.validate(resolution: resolution)
         let picture = try ImageDecoder().decode(try PictureFile(path: image).bytes)
-        let pixels = picture.modelPixels(resolution: resolution)
+        let pixels = try picture.modelPixels(resolution: resolution)
         let pool = try ThreadPool(threads: self.model.threads == 0 ? ThreadPool.availableCores : self.model.threads)
         let session = try FastVLMSession(model, pool: pool)
         var file = SafetensorsWriter(metadata: ["resolution": "\(resolution)", "prompt": prompt, "generator": Product.generator])
         file.add("pixel_values", shape: [3, resolution, resolution], Self.planes(pixels))
-        let encoded = try session.encode(pixels, height: resolution, width: resolution) { name, map in
-            file.add(name, shape: [map.channels, map.height, map.width], map.planes())
-        }
+        let encoded = try session.encode(
+            pixels, height: resolution, width: resolution,
+            observe: { name, map in file.add(name, shape: [map.channels, map.height, map.width], map.planes()) })
         file.add("image_embeddings", shape: [encoded.tokens, encoded.rows.columns], encoded.rows.values())
         let ids = session.promptTokens(prompt, imageToken: -200)
         file.add("input_ids", shape: [ids.count], ids)
@@ -110,4 +110,4 @@ struct TraceCommand: ParsableCommand {
     }
 }
 
-extension ModelPrecision: @retroactive ExpressibleByArgument {}
+extension ModelPrecision: ExpressibleByArgument {}

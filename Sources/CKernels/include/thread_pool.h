@@ -13,6 +13,9 @@ typedef void (*fv_loop_body)(void *context, int32_t index, int32_t worker);
 // A pool of `threads` workers, the caller of `run` among them, or NULL where the system gives no more threads.
 fv_thread_pool *fv_thread_pool_create(int32_t threads);
 
+// Processors that this process may run on, at least 1: what taskset and a service's CPUAffinity= leave of the machine's.
+int32_t fv_available_cores(void);
+
 // Ends and joins the workers. No loop may be running.
 void fv_thread_pool_destroy(fv_thread_pool *pool);
 
