@@ -1,4 +1,4 @@
-/// A strict reader of the two JSON documents that come with tensors: a safetensors header and a shard index.
+/// A strict reader of the big JSON documents that come with a model: safetensors headers, shard indices, tokenizers.
 ///
 /// Unlike a general decoder it sees duplicate keys, keeps no tree, and refuses deep nesting.
 struct JSONScanner {
@@ -38,6 +38,21 @@ struct JSONScanner {
         try expect(UInt8(ascii: "}"))
     }
 
+    /// As `object`, with each key as the bytes of its text, in a buffer that is used again for the next: for the
+    /// hundred thousands of keys of a vocabulary.
+    mutating func object(
+        keyBytes key: inout [UInt8], _ member: (inout JSONScanner, [UInt8]) throws(ModelFileError) -> Void
+    ) throws(ModelFileError) {
+        try expect(UInt8(ascii: "{"))
+        if skip(UInt8(ascii: "}")) { return }
+        repeat {
+            try string(into: &key)
+            try expect(UInt8(ascii: ":"))
+            try member(&self, key)
+        } while skip(UInt8(ascii: ","))
+        try expect(UInt8(ascii: "}"))
+    }
+
     /// Reads an array, calling `item` before each element.
     mutating func array(_ item: (inout JSONScanner) throws(ModelFileError) -> Void) throws(ModelFileError) {
         try expect(UInt8(ascii: "["))
@@ -71,16 +86,23 @@ struct JSONScanner {
 
     /// Reads a string.
     mutating func string() throws(ModelFileError) -> String {
-        try expect(UInt8(ascii: "\""))
         var content: [UInt8] = []
+        try string(into: &content)
+        guard let text = String(validating: content, as: UTF8.self) else {
+            throw failure("a string is not UTF-8")
+        }
+        return text
+    }
+
+    /// Reads a string as the bytes of its text, in place of what `content` held; they need not be UTF-8.
+    mutating func string(into content: inout [UInt8]) throws(ModelFileError) {
+        try expect(UInt8(ascii: "\""))
+        content.removeAll(keepingCapacity: true)
         while let byte = peek {
             position += 1
             switch byte {
             case UInt8(ascii: "\""):
-                guard let text = String(validating: content, as: UTF8.self) else {
-                    throw failure("a string is not UTF-8")
-                }
-                return text
+                return
             case UInt8(ascii: "\\"):
                 content.append(contentsOf: Array(String(try escape()).utf8))
             case 0..<0x20:
@@ -90,6 +112,20 @@ struct JSONScanner {
             }
         }
         throw failure("a string has no end")
+    }
+
+    /// True if the next value is a string; nothing is read but space.
+    mutating func isString() -> Bool {
+        skipSpace()
+        return peek == UInt8(ascii: "\"")
+    }
+
+    /// Skips one value of any kind and returns its text.
+    mutating func rawValue() throws(ModelFileError) -> [UInt8] {
+        skipSpace()
+        let start = position
+        try skipValue()
+        return Array(bytes[start..<position])
     }
 
     /// Skips one value of any kind.

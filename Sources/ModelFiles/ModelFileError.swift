@@ -38,6 +38,10 @@ public struct ModelFileError: Error, Sendable, Equatable, CustomStringConvertibl
         case tensorValueInvalid = "tensor_value_invalid"
         case vocabularyMismatch = "vocabulary_mismatch"
 
+        // Tokenizers
+        case tokenizerInvalid = "tokenizer_invalid"
+        case tokenizerUnsupported = "tokenizer_unsupported"
+
         // Packed files
         case notAPackedModel = "not_a_packed_model"
         case packedMetadataInvalid = "packed_metadata_invalid"
