@@ -20,6 +20,7 @@ typedef struct decoder {
     fv_image_result *result;
     const uint8_t *bytes;
     uint8_t *strip;
+    bool doubtful; // a warning that only counts if decoding comes to its end
     fv_image_status status;
 } decoder;
 
@@ -82,6 +83,11 @@ static void take_message(j_common_ptr info, int level) {
     case JWRN_EXTRANEOUS_DATA:
         if (is_zero_padding(info->client_data)) return;
         break;
+    case JWRN_BOGUS_PROGRESSION:
+        // A file of endless scans warns of them first, but its trouble is their number.
+        ((decoder *)info->client_data)->doubtful = true;
+        info->err->format_message(info, ((decoder *)info->client_data)->result->detail);
+        return;
     default: break;
     }
     fail_with_message(info);
@@ -92,7 +98,8 @@ static void drop_message(j_common_ptr info) { (void)info; }
 static void check_scans(j_common_ptr common) {
     decoder *d = common->client_data;
     const uint64_t scans = (uint64_t)d->info.input_scan_number;
-    const uint64_t pixels = (uint64_t)d->info.image_width * d->info.image_height;
+    uint64_t pixels = (uint64_t)d->info.image_width * d->info.image_height;
+    if (d->info.arith_code) pixels *= 8; // a scan costs some eight times as long, and may cost hardly any bytes
     if (scans > d->options->limits.scans || scans * pixels > d->options->limits.scan_pixels) {
         d->result->reached = scans;
         fail(d, FV_IMAGE_TOO_MANY_SCANS);
@@ -217,7 +224,7 @@ static void decode(decoder *d, size_t count) {
     (void)jpeg_start_decompress(info);
     decode_rows(d);
     (void)jpeg_finish_decompress(info); // reads on to the end marker: without it the file is cut off
-    d->status = FV_IMAGE_OK;
+    d->status = d->doubtful ? FV_IMAGE_CORRUPT : FV_IMAGE_OK;
 }
 
 fv_image_status fv_jpeg_decode(const uint8_t *bytes, size_t count, const fv_image_options *options,

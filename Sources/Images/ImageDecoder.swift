@@ -37,7 +37,8 @@ public struct ImageDecoder: Sendable {
     ) throws(ImageError) -> Picture {
         guard bytes.count <= limits.bytes else {
             throw ImageError(
-                .tooManyBytes, "Cannot decode the picture: it has \(bytes.count) bytes, at most \(limits.bytes) are allowed.")
+                .tooManyBytes,
+                "Cannot decode the picture: it has \(bytes.count) bytes, at most \(limits.bytes) are allowed.")
         }
         let info = try Self.probe(bytes)
         // Both factors are below 2^32.
@@ -95,7 +96,8 @@ extension ImageDecoder {
             return ImageError(format.truncated, .truncated(format))
         case FV_IMAGE_UNSUPPORTED:
             return ImageError(
-                .unsupportedFormat, "Cannot decode the \(format.name): its kind is not supported (\(detail)). Convert it first.")
+                .unsupportedFormat,
+                "Cannot decode the \(format.name): its kind is not supported (\(detail)). Convert it first.")
         case FV_IMAGE_EMPTY:
             return ImageError(.emptyPicture, "Cannot decode the \(format.name): it has no pixels.")
         case FV_IMAGE_TOO_MANY_PIXELS:

@@ -25,7 +25,8 @@ extension Orientation {
         default: return nil
         }
         let bytes = ByteReader(tiff, littleEndian: littleEndian)
-        guard bytes.uint16(at: 2) == 42, let directory = bytes.uint32(at: 4), let count = bytes.uint16(at: directory) else {
+        guard bytes.uint16(at: 2) == 42, let directory = bytes.uint32(at: 4), let count = bytes.uint16(at: directory)
+        else {
             return nil
         }
         for entry in 0..<count {

@@ -39,7 +39,8 @@ extension Picture {
             let left = (side - width) / 2
             let top = (side - height) / 2
             try resample(
-                horizontal: ResampleAxis(source: side, target: resolution, window: whole, stored: left..<(left + width)),
+                horizontal: ResampleAxis(
+                    source: side, target: resolution, window: whole, stored: left..<(left + width)),
                 vertical: ResampleAxis(source: side, target: resolution, window: whole, stored: top..<(top + height)),
                 to: target)
         case .crop:
@@ -82,7 +83,8 @@ extension ResampleAxis {
             count.withUnsafeBufferPointer { count in
                 weights.withUnsafeBufferPointer { weights in
                     var axis = fv_resample_axis(
-                        first: first.baseAddress, count: count.baseAddress, weights: weights.baseAddress, stride: stride,
+                        first: first.baseAddress, count: count.baseAddress, weights: weights.baseAddress,
+                        stride: stride,
                         length: first.count)
                     return withUnsafePointer(to: &axis, body)
                 }

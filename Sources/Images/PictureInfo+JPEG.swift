@@ -10,7 +10,8 @@ extension PictureInfo {
         func found() throws(ImageError) -> PictureInfo {
             guard let frame else { throw ImageError(.jpegTruncated, .truncated(.jpeg)) }
             return PictureInfo(
-                format: .jpeg, storedWidth: frame.width, storedHeight: frame.height, orientation: orientation ?? .upright)
+                format: .jpeg, storedWidth: frame.width, storedHeight: frame.height,
+                orientation: orientation ?? .upright)
         }
 
         while true {

@@ -7,7 +7,8 @@ extension PictureInfo {
         else { throw ImageError(.pngTruncated, .truncated(.png)) }
         guard type == headerType, length == 13, width <= Int32.max, height <= Int32.max else {
             throw ImageError(
-                .pngCorrupt, "Cannot decode the PNG: it does not start with a header chunk. The file is damaged; send it again.")
+                .pngCorrupt,
+                "Cannot decode the PNG: it does not start with a header chunk. The file is damaged; send it again.")
         }
 
         var orientation: Orientation?

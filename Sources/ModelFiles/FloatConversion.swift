@@ -50,6 +50,9 @@ enum FloatConversion {
         return UInt16(truncatingIfNeeded: (bits & 0x7FFF_FFFF) > 0x7F80_0000 ? quieted : rounded)
     }
 
+    /// The largest finite bfloat16; a float above it may round to an infinity.
+    static let greatestBFloat16 = Float(bitPattern: 0x7F7F_0000)
+
     /// Rounds `count` floats of `source` to bfloat16 bits in `target`.
     static func narrowToBFloat16(
         _ source: UnsafePointer<Float>, count: Int, into target: UnsafeMutablePointer<UInt16>

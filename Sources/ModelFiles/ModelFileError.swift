@@ -8,6 +8,7 @@ public struct ModelFileError: Error, Sendable, Equatable, CustomStringConvertibl
         case notARegularFile = "not_a_regular_file"
         case fileTooLarge = "file_too_large"
         case fileChanged = "file_changed"
+        case cancelled
 
         // Safetensors
         case truncated
@@ -56,7 +57,6 @@ public struct ModelFileError: Error, Sendable, Equatable, CustomStringConvertibl
         case destinationInvalid = "destination_invalid"
         case noSpace = "no_space"
         case writeFailed = "write_failed"
-        case writeOrder = "write_order"
     }
 
     public let code: Code

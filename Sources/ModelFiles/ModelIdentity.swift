@@ -1,5 +1,5 @@
 /// What a model says of itself beside its weights.
-public struct ModelIdentity: Sendable, Equatable {
+public struct ModelIdentity: Sendable, Equatable, Codable {
     /// Shown to people and written into results.
     public var name: String
 
@@ -16,6 +16,9 @@ public struct ModelIdentity: Sendable, Equatable {
 
     /// The licence in full.
     public var licenceText: String?
+
+    /// Longest licence text: 1 MiB.
+    static let maximumLicenceByteCount = 1 << 20
 
     /// The ladder of a model that states none: the public checkpoints are trained at 1024 pixels; the smaller steps
     /// trade accuracy for time (arXiv 2412.13303, figure 4).
@@ -46,6 +49,13 @@ public struct ModelIdentity: Sendable, Equatable {
         }
         guard !name.isEmpty, name.utf8.count <= 200, name.unicodeScalars.allSatisfy({ $0.value >= 0x20 }) else {
             throw failure("the name has \(name.utf8.count) bytes, expected 1 to 200 without control characters")
+        }
+        if let licence, licence.utf8.count > 200 {
+            throw failure("the licence's name has \(licence.utf8.count) bytes, expected at most 200")
+        }
+        if let licenceText, licenceText.utf8.count > Self.maximumLicenceByteCount {
+            throw failure(
+                "the licence text has \(licenceText.utf8.count) bytes, expected at most \(Self.maximumLicenceByteCount)")
         }
         guard !resolutions.isEmpty, resolutions.count <= 32 else {
             throw failure("\(resolutions.count) resolutions, expected 1 to 32")

@@ -22,7 +22,8 @@ extension PreparedModel {
         let used = reader.used.union(layout.storedHead.map { [$0] } ?? [])
         return try PreparedModel(
             configuration: configuration, tokenizer: Tokenizer(directory: directory),
-            identity: ModelIdentity(name: lastComponent(of: directory)), source: .folder(directory),
+            identity: ModelIdentity(name: lastComponent(of: directory), licenceText: try licenceText(in: directory)),
+            source: .folder(directory),
             precision: prevailingPrecision(of: tensors), digest: folderDigest(json, files), tensors: tensors,
             unusedTensors: files.names.filter { !used.contains($0) })
     }
@@ -54,6 +55,16 @@ extension PreparedModel {
                 return memcmp(first, second, head.count) != 0
             }
         }
+    }
+
+    /// The licence that lies in the folder, which a packed file carries along; nil if there is none.
+    private static func licenceText(in directory: String) throws(ModelFileError) -> String? {
+        // The public checkpoints carry one licence for the code and another for the weights.
+        for name in ["LICENSE_MODEL", "LICENSE", "LICENSE.txt", "LICENSE.md"] where fileExists(directory + "/" + name) {
+            let text = try OpenedFile.contents(of: directory + "/" + name, limit: ModelIdentity.maximumLicenceByteCount)
+            return String(decoding: text, as: UTF8.self)
+        }
+        return nil
     }
 
     /// The element that most bytes of the matrices have.

@@ -1,5 +1,77 @@
 extension PreparedModel {
+    /// Opens a packed file: checks everything but the digest, reads no weights.
     static func openPacked(_ path: String) throws(ModelFileError) -> PreparedModel {
-        throw ModelFileError(.notAPackedModel, "later")
+        try openPacked(PackedModelFile(path: path))
+    }
+
+    static func openPacked(_ packed: PackedModelFile) throws(ModelFileError) -> PreparedModel {
+        let metadata = packed.metadata
+        let configuration = metadata.configuration
+        let hasHead = packed.file.contains(PreparedTensor.headName)
+        var tensors: [TensorView] = []
+        for prepared in configuration.preparedTensors(hasHead: hasHead) {
+            // A layer scale may be folded into its matrix.
+            if prepared.kind == .layerScale, !packed.file.contains(prepared.name) { continue }
+            tensors.append(try packed.tensor(prepared))
+        }
+        let used = Set(tensors.map(\.name))
+        return try PreparedModel(
+            configuration: configuration, tokenizer: packed.tokenizer(), identity: metadata.identity,
+            source: .packedFile(packed.path), precision: metadata.precision,
+            digest: "sha256:" + packed.preamble.digest, tensors: tensors,
+            unusedTensors: packed.file.names.filter {
+                !used.contains($0) && $0 != PackedModel.tokenizerName && !$0.hasPrefix(PackedModel.paddingPrefix)
+            })
+    }
+}
+
+/// A packed file whose header and metadata have been checked.
+struct PackedModelFile: Sendable {
+    let preamble: PackedModelPreamble
+    let metadata: PackedModelMetadata
+    let file: SafetensorsFile
+
+    var path: String { file.path }
+
+    /// Maps the file at `path`.
+    ///
+    /// - Throws: those of `MappedFile`, `PackedModelPreamble`, `SafetensorsFile` and `PackedModelMetadata`.
+    init(path: String) throws(ModelFileError) {
+        let mapped = try MappedFile(path: path)
+        preamble = try PackedModelPreamble(mapped.bytes, path: path)
+        file = try SafetensorsFile(file: mapped)
+        metadata = try PackedModelMetadata(file.metadata, path: path)
+    }
+
+    /// The tensor that `prepared` describes: of the right shape and element, at a multiple of 64 bytes.
+    func tensor(_ prepared: PreparedTensor) throws(ModelFileError) -> TensorView {
+        let view = try file.tensor(prepared.name)
+        guard view.shape == prepared.shape else {
+            throw failure(view.name, .tensorShapeMismatch, "shape \(view.shape), expected \(prepared.shape)")
+        }
+        guard prepared.isMatrix ? view.element.isFloat : view.element == .f32 else {
+            let expected = prepared.isMatrix ? "F32, F16 or BF16" : "F32"
+            throw failure(view.name, .tensorElementMismatch, "element \(view.element.rawValue), expected \(expected)")
+        }
+        guard Int(bitPattern: view.baseAddress).isMultiple(of: PackedModel.alignment) else {
+            throw failure(
+                view.name, .offsetsInvalid,
+                "its place is not a multiple of \(PackedModel.alignment) bytes: another program has rewritten the file")
+        }
+        return view
+    }
+
+    func tokenizer() throws(ModelFileError) -> Tokenizer {
+        let view = try file.tensor(PackedModel.tokenizerName)
+        guard view.element == .u8, view.shape.count == 1 else {
+            throw failure(
+                view.name, .tensorElementMismatch, "\(view.element.rawValue) \(view.shape), expected U8 [bytes]")
+        }
+        return try Tokenizer(compact: view.withUnsafeBytes { Array($0) })
+    }
+
+    private func failure(_ name: String, _ code: ModelFileError.Code, _ problem: String) -> ModelFileError {
+        ModelFileError(
+            code, "Cannot load tensor '\(name)' from '\(path)': \(problem). Run 'fastvlm model verify', or pack it again.")
     }
 }

@@ -5,10 +5,9 @@
 public struct PreparedModel: Sendable {
     public let configuration: ModelConfiguration
     public let tokenizer: Tokenizer
-    public let promptTemplate: PromptTemplate
 
-    /// Shown to people; for a folder its own name.
-    public let name: String
+    /// Name, ladder of resolutions, prompt template and licence; a folder states only its licence.
+    public let identity: ModelIdentity
 
     /// Identifies the model: `sha256:…` of a packed file's whole content, `headers-sha256:…` for a folder, over its
     /// configuration, file sizes, tensor headers and the first 64 bytes of each tensor, because reading all weights at
@@ -17,13 +16,6 @@ public struct PreparedModel: Sendable {
 
     /// How the big matrices are stored; for a folder, what most of their bytes are.
     public let precision: ModelPrecision
-
-    /// Side lengths in pixels that the model is meant for, ascending.
-    public let resolutions: [Int]
-    public let defaultResolution: Int
-
-    /// The licence's name or SPDX identifier, if the model states one.
-    public let licence: String?
 
     /// Where the model was opened from.
     public let source: Source
@@ -71,6 +63,24 @@ public struct PreparedModel: Sendable {
     /// The tensor called `name`, or nil: a layer scale that is folded in, or the head of a model that shares it.
     public func optionalTensor(_ name: String) -> TensorView? { tensors[name] }
 
+    /// Shown to people; for a folder its own name.
+    public var name: String { identity.name }
+
+    public var promptTemplate: PromptTemplate { identity.promptTemplate }
+
+    /// Side lengths in pixels that the model is meant for, ascending.
+    public var resolutions: [Int] { identity.resolutions }
+    public var defaultResolution: Int { identity.defaultResolution }
+
+    /// The licence's name or SPDX identifier, if the model states one.
+    public var licence: String? { identity.licence }
+
+    /// True if one of the files that the model is mapped from is at `path`.
+    func isMapped(at path: String) -> Bool {
+        guard let place = MappedFile.identity(of: path) else { return false }
+        return tensors.values.contains { $0.mappedFile.map { ($0.device, $0.inode) == place } ?? false }
+    }
+
     /// True if the output head is the embedding.
     public var sharesEmbedding: Bool { tensors[PreparedTensor.headName] == nil }
 
@@ -90,11 +100,7 @@ public struct PreparedModel: Sendable {
         self.precision = precision
         self.digest = digest
         self.unusedTensors = unusedTensors
-        name = identity.name
-        resolutions = identity.resolutions
-        defaultResolution = identity.defaultResolution
-        promptTemplate = identity.promptTemplate
-        licence = identity.licence
+        self.identity = identity
         tensorNames = tensors.map(\.name)
         self.tensors = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0) })
     }

@@ -31,6 +31,9 @@ struct PreparedTensor: Sendable {
 
     var name: String { part.preparedName + "." + suffix.rawValue }
 
+    /// The name of the part's layer scale.
+    var scaleName: String { part.preparedName + "." + Suffix.scale.rawValue }
+
     /// Matrices keep the element they are stored with; everything else is f32.
     var isMatrix: Bool {
         if case .matrix = kind { true } else { false }

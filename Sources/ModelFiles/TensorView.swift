@@ -49,8 +49,11 @@ public struct TensorView: Sendable {
     }
 
     /// True if the tensor points into a file rather than into memory of its own.
-    public var isMapped: Bool {
-        if case .mapped = storage { true } else { false }
+    public var isMapped: Bool { mappedFile != nil }
+
+    /// The file that the tensor points into.
+    var mappedFile: MappedFile? {
+        if case .mapped(let file) = storage { file } else { nil }
     }
 
     /// The values as floats, exact.

@@ -1,0 +1,103 @@
+/// Every tensor of a packed file with its place, decided before the first byte is written.
+struct PackedModelPlan: Sendable {
+    /// Where a tensor's bytes come from.
+    enum Content: Sendable {
+        case zeros
+        case bytes([UInt8])
+        /// Converted to the entry's element, each row multiplied by its scale if there is one.
+        case floats(TensorView, rowScale: [Float]?)
+    }
+
+    struct Entry: Sendable {
+        let name: String
+        let element: TensorElement
+        let shape: [Int]
+        let content: Content
+        /// In the data section.
+        let range: Range<Int>
+    }
+
+    private(set) var entries: [Entry] = []
+    private var end = 0
+
+    /// Plans the file for `model` with matrices of `precision`.
+    ///
+    /// - Throws: `packUnsupported` for a precision that this program does not write, or for a model whose matrices are
+    ///   no longer floats.
+    init(_ model: PreparedModel, precision: ModelPrecision) throws(ModelFileError) {
+        let element: TensorElement
+        switch precision {
+        case .f32: element = .f32
+        case .bf16: element = .bf16
+        case .f16, .int8, .int4:
+            let known = PackedModel.writablePrecisions.map(\.rawValue).joined(separator: ", ")
+            throw ModelFileError(
+                .packUnsupported,
+                "Cannot pack '\(model.source.path)' as \(precision.rawValue): this program packs \(known).")
+        }
+        for prepared in model.configuration.preparedTensors(hasHead: !model.sharesEmbedding) {
+            if prepared.kind == .layerScale {
+                // Folded here, or in the source already.
+                guard precision != .f32, model.optionalTensor(prepared.name) != nil else { continue }
+            }
+            let view = try model.tensor(prepared.name)
+            guard view.element.isFloat else {
+                throw ModelFileError(
+                    .packUnsupported,
+                    "Cannot pack '\(model.source.path)': tensor '\(view.name)' is \(view.element.rawValue), expected "
+                        + "floats. Pack the checkpoint that it was made from.")
+            }
+            var scale: [Float]?
+            if prepared.kind == .matrix(scaled: true), precision == .f32 {
+                scale = try model.optionalTensor(prepared.scaleName)?.floats()
+            }
+            add(prepared.name, prepared.isMatrix ? element : .f32, view.shape, .floats(view, rowScale: scale))
+        }
+        let tokenizer = model.tokenizer.compactBytes()
+        add(PackedModel.tokenizerName, .u8, [tokenizer.count], .bytes(tokenizer))
+    }
+
+    /// Bytes of the data section.
+    var byteCount: Int { end }
+
+    /// Adds a tensor at the next aligned place.
+    private mutating func add(_ name: String, _ element: TensorElement, _ shape: [Int], _ content: Content) {
+        let gap = (PackedModel.alignment - end % PackedModel.alignment) % PackedModel.alignment
+        if gap > 0 {
+            place("\(PackedModel.paddingPrefix)\(entries.count)", .u8, [gap], .zeros)
+        }
+        place(name, element, shape, content)
+    }
+
+    private mutating func place(_ name: String, _ element: TensorElement, _ shape: [Int], _ content: Content) {
+        let byteCount = shape.reduce(element.byteCount, *)
+        entries.append(
+            Entry(name: name, element: element, shape: shape, content: content, range: end..<(end + byteCount)))
+        end += byteCount
+    }
+
+    /// The first bytes of the file, up to the data: the length and the header, with zeros for the digest.
+    ///
+    /// - Throws: `optionInvalid` if the header is larger than a reader accepts.
+    func header(_ preamble: PackedModelPreamble, _ metadata: PackedModelMetadata) throws(ModelFileError) -> [UInt8] {
+        var text = preamble.text + "\"" + (try metadata.text()) + "}"
+        for entry in entries {
+            text += ",\"\(entry.name)\":{\"dtype\":\"\(entry.element.rawValue)\",\"shape\":["
+            text += entry.shape.map(String.init).joined(separator: ",")
+            text += "],\"data_offsets\":[\(entry.range.lowerBound),\(entry.range.upperBound)]}"
+        }
+        text += "}"
+        var bytes = [UInt8](repeating: 0, count: 8) + Array(text.utf8)
+        while !bytes.count.isMultiple(of: PackedModel.alignment) { bytes.append(UInt8(ascii: " ")) }
+        let length = bytes.count - 8
+        guard length <= SafetensorsHeader.maximumByteCount, entries.count <= SafetensorsHeader.maximumTensorCount else {
+            throw ModelFileError(
+                .optionInvalid,
+                "Cannot pack '\(metadata.sourceName)': the header would have \(length) bytes for \(entries.count) "
+                    + "tensors, expected at most \(SafetensorsHeader.maximumByteCount) for "
+                    + "\(SafetensorsHeader.maximumTensorCount). Shorten the licence text.")
+        }
+        for index in 0..<8 { bytes[index] = UInt8(truncatingIfNeeded: length >> (8 * index)) }
+        return bytes
+    }
+}
