@@ -15,8 +15,8 @@ enum Console {
     }
 
     /// Writes a message to standard error.
-    static func error(_ message: String, prefixed: Bool = true) {
-        write((prefixed ? "fastvlm: " : "") + message + "\n", to: STDERR_FILENO)
+    static func error(_ message: String, prefixed: Bool = true, endingLine: Bool = true) {
+        write((prefixed ? "fastvlm: " : "") + message + (endingLine ? "\n" : ""), to: STDERR_FILENO)
     }
 
     /// `text` as it may be shown on a terminal: a file's name or a model's words could hold control sequences, which

@@ -1,0 +1,88 @@
+internal import ArgumentParser
+internal import FoundationEssentials
+internal import ModelFiles
+
+struct ModelPackCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pack", abstract: "Make one packed file of a checkpoint.",
+        discussion: """
+            The packed file holds weights, tokenizer, prompt template, resolutions and licence, is mapped into memory as \
+            it is, and carries a digest of its content.
+            """)
+
+    @Argument(help: ArgumentHelp("A checkpoint's folder, or a packed file.", valueName: "source"))
+    var source: String
+
+    @Option(help: ArgumentHelp("Where to write; must end in .\(PackedModel.fileExtension).", valueName: "file"))
+    var out: String
+
+    @Option(help: "How to store the matrices: f32 or bf16.")
+    var precision = ModelPrecision.bf16
+
+    @Option(help: "The model's name. The default is the source's.")
+    var name: String?
+
+    @Option(help: ArgumentHelp("Sides in pixels that the model is meant for, ascending, separated by commas.", valueName: "list"))
+    var resolutions: String?
+
+    @Option(help: "The resolution to use unless told otherwise. The default is the largest.")
+    var defaultResolution: Int?
+
+    @Option(help: ArgumentHelp("A JSON file with the prompt template.", valueName: "file"))
+    var promptTemplate: String?
+
+    @Option(help: "The licence's name or SPDX identifier.")
+    var licence: String?
+
+    @Option(help: ArgumentHelp("A file with the licence in full.", valueName: "file"))
+    var licenceFile: String?
+
+    @Flag(help: "Replace a file that is there.")
+    var replace = false
+
+    @Flag(help: "Print the outcome as one JSON document on one line.")
+    var json = false
+
+    func run() throws {
+        do {
+            let model = try PreparedModel.open(path: source)
+            var identity = model.identity
+            if let name { identity.name = name }
+            if let resolutions {
+                identity.resolutions = try parsed(resolutions)
+                identity.defaultResolution = identity.resolutions.last ?? 0
+            }
+            if let defaultResolution { identity.defaultResolution = defaultResolution }
+            if let promptTemplate { identity.promptTemplate = try PromptTemplate(json: try Self.contents(of: promptTemplate), path: promptTemplate) }
+            if let licence { identity.licence = licence }
+            if let licenceFile { identity.licenceText = String(decoding: try Self.contents(of: licenceFile), as: UTF8.self) }
+            let bar = ProgressBar("packing")
+            defer { bar.finish() }
+            let summary = try PackedModel.write(
+                from: model, to: out, precision: precision, identity: identity, replacing: replace, progress: bar.show)
+            Console.line(
+                json
+                    ? try summary.json()
+                    : "\(Console.printable(summary.path)): \(summary.precision.rawValue), \(summary.byteCount.asBytes), \(summary.digest)")
+        } catch let error as ModelFileError {
+            throw CommandFailure(.setup, error.message)
+        }
+    }
+
+    private static func contents(of path: String) throws(CommandFailure) -> [UInt8] {
+        do {
+            return Array(try Data(contentsOf: URL(filePath: path)))
+        } catch {
+            throw CommandFailure(.setup, "Cannot read '\(path)': it is missing, or not readable by this user.")
+        }
+    }
+
+    private func parsed(_ list: String) throws -> [Int] {
+        try list.split(separator: ",").map { field in
+            guard let pixels = Int(field) else {
+                throw ValidationError("--resolutions holds '\(field)', expected whole numbers separated by commas.")
+            }
+            return pixels
+        }
+    }
+}
