@@ -37,7 +37,7 @@ extension ImageFormat {
     ///
     /// - Throws: `jpegTruncated` or `pngTruncated` if the file ends within the signature, `unsupportedFormat` for
     ///   pictures of other formats, `notAnImage` for all else.
-    init(of bytes: UnsafeRawBufferPointer) throws(ImageError) {
+    public init(of bytes: UnsafeRawBufferPointer) throws(ImageError) {
         if bytes.starts(with: Self.jpegSignature) {
             self = .jpeg
         } else if bytes.starts(with: Self.pngSignature) {

@@ -26,7 +26,10 @@ import Testing
     }
 
     @Test func bytesThatAreNotUTF8AreUnknown() {
-        #expect(refusal([0xC3, 0x28, 0xA0, 0xA1, 0xE2]) == .notAnImage)
+        let error = #expect(throws: ImageError.self) {
+            try ImageDecoder().decode([0xC3, 0x28, 0xA0, 0xA1, 0xE2, 0x20])
+        }
+        #expect(error?.message.contains("unknown") == true)
         #expect(refusal([UInt8](repeating: 0, count: 4096)) == .notAnImage)
     }
 
