@@ -54,6 +54,7 @@ let package = Package(
                 "FastVLM", "FrameSources", "Images", "LatencyBudget", "ModelFiles", "Sidecars",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ],
             swiftSettings: swiftSettings),

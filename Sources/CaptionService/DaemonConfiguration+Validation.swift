@@ -84,9 +84,6 @@ extension DaemonConfiguration {
                     .conflict,
                     "Cannot use \(subject): two watched folders are called '\(watch.name)'. Give one another name.")
             }
-            guard !watch.include.isEmpty else {
-                throw invalid("\(place).include", "empty", "at least one pattern")
-            }
             try watch.tasks.validate(subject: subject, place: place)
         }
         try refuseNestedFolders(subject: subject)

@@ -39,13 +39,13 @@ public struct DaemonConfiguration: Sendable, Equatable {
         public var name: String
         /// Whether folders beneath are watched too. The default is true.
         public var recursive = true
-        /// File names that are taken, as shell patterns. The default is every JPEG and PNG by its ending.
-        public var include = Watch.pictureNames
-        /// File names, or paths relative to the folder, that are left out, as shell patterns. The default is none.
+        /// Of the files that end in .jpg, .jpeg or .png, in any case, only those that match one of these shell
+        /// patterns are taken. One without a slash is held against the name, one with a slash against the path beneath
+        /// the folder. The default is none: all are taken.
+        public var include: [String] = []
+        /// Files, and folders with all that is in them, that are left out; patterns as above. The default is none.
         public var exclude: [String] = []
         public var tasks = PictureTasks()
-
-        public static let pictureNames = ["*.jpg", "*.jpeg", "*.png"]
 
         public init(path: String, name: String? = nil) {
             self.path = path

@@ -79,7 +79,7 @@ import Testing
         ("max_tokens = 0", "watch[0].max_tokens", "1 to 4096"), ("max_tokens = \"many\"", "watch[0].max_tokens", "1 to 4096"),
         ("resolution = 63", "watch[0].resolution", "64 to 4096"), ("temperature = 2.5", "watch[0].temperature", "0.0 to 2.0"),
         ("top_p = 0", "watch[0].top_p", "to 1.0"), ("recursive = 1", "watch[0].recursive", "true or false"),
-        ("include = []", "watch[0].include", "at least one"), ("include = \"*.jpg\"", "watch[0].include", "array of strings"),
+        ("include = \"*.jpg\"", "watch[0].include", "array of strings"),
         ("name = \"a/b\"", "watch[0].name", "without '/'"), ("seed = -1", "watch[0].seed", "from 0"),
     ])
     func aValueOutOfRangeIsNamedWithItsRange(line: String, key: String, range: String) throws {

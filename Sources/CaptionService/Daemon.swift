@@ -1,0 +1,72 @@
+public import Logging
+internal import FastVLM
+internal import FrameSources
+internal import Kernels
+internal import ModelFiles
+internal import ServiceLifecycle
+internal import UnixSignals
+
+/// The whole daemon: a model, the folders that it watches, and the signals that it obeys.
+public struct Daemon: Sendable {
+    private let folders: FolderCaptionService
+    private let logger: Logger
+
+    /// How long a picture that is in work at SIGTERM may take before it is put back: with the rest of the way out,
+    /// the daemon is gone within 30 seconds.
+    static let shutdownPatience = Duration.seconds(20)
+
+    /// Loads the model and opens the folders.
+    ///
+    /// - Parameter requiresFolders: Whether a watched folder that is missing is an error. The default is false: the
+    ///   daemon says so and waits for it, because a camera's share may be mounted later.
+    public init(
+        _ configuration: DaemonConfiguration, requiresFolders: Bool = false, logger: Logger
+    ) throws(DaemonError) {
+        let engine: FastVLMEngine
+        do {
+            let model = try FastVLMModel(path: configuration.model.path)
+            engine = try FastVLMEngine(model, threads: configuration.model.threads)
+            logger.info(
+                "Model loaded",
+                metadata: [
+                    "name": "\(model.prepared.name)", "precision": "\(model.prepared.precision.rawValue)",
+                    "digest": "\(model.prepared.digest)", "kernels": "\(InstructionSet.best.rawValue)",
+                ])
+        } catch let error as ModelFileError {
+            throw DaemonError(.model, error.message)
+        } catch let error as EngineError {
+            throw DaemonError(.resources, error.message)
+        } catch {
+            throw DaemonError(.model, "Cannot load the model '\(configuration.model.path)': \(error).")
+        }
+        var degraded: Set<String> = []
+        if let warning = (try? BLAS.shared())?.diagnosis.warning {
+            logger.warning("\(warning)")
+            degraded.insert("blas_core")
+        }
+        folders = try FolderCaptionService(
+            configuration, engine: engine, requiresFolders: requiresFolders, degraded: degraded, logger: logger)
+        self.logger = logger
+    }
+
+    /// Runs until SIGTERM or SIGINT; SIGHUP asks for a scan of all folders.
+    public func run() async throws {
+        var configuration = ServiceGroupConfiguration(
+            services: [.init(service: folders), .init(service: RescanOnHangUp(folders: folders))],
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        configuration.maximumGracefulShutdownDuration = Self.shutdownPatience
+        try await ServiceGroup(configuration: configuration).run()
+        logger.info("Stopped", metadata: ["done": "\(folders.counters.done)"])
+    }
+}
+
+/// Scans all folders at SIGHUP.
+private struct RescanOnHangUp: Service {
+    let folders: FolderCaptionService
+
+    func run() async throws {
+        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
+            folders.requestScan()
+        }
+    }
+}

@@ -1,0 +1,176 @@
+public import FrameSources
+internal import Images
+public import Logging
+public import ServiceLifecycle
+internal import Sidecars
+
+/// Takes settled pictures from watched folders, has an engine read them, and commits what it says as sidecars.
+///
+/// One picture at a time: the engine uses every core. The sidecar is the record that a picture is done; whatever
+/// happens before it is committed, the next scan finds the picture again.
+public struct FolderCaptionService: Service {
+    private let source: FolderSource
+    private let engine: any PictureEngine
+    private let folders: [String: CaptionedFolder]
+    private let degraded: Set<String>
+    private let logger: Logger
+
+    /// Opens the folders and removes what unfinished commits left in them.
+    ///
+    /// - Parameters:
+    ///   - options: How folders are watched.
+    ///   - requiresFolders: Whether a folder that is missing is an error. The default is false: it is waited for.
+    ///   - degraded: What is known not to work as it should, for the results' health.
+    public init(
+        _ configuration: DaemonConfiguration, engine: any PictureEngine, options: FolderSourceOptions = .init(),
+        requiresFolders: Bool = false, degraded: Set<String> = [], logger: Logger
+    ) throws(DaemonError) {
+        var folders: [String: CaptionedFolder] = [:]
+        for watch in configuration.watches {
+            folders[watch.name] = try CaptionedFolder(
+                watch, sidecars: configuration.sidecars, isRequired: requiresFolders, logger: logger)
+        }
+        let known = folders
+        do {
+            source = try FolderSource(
+                folders: configuration.watches.map { watch in
+                    WatchedFolder(
+                        id: watch.name, path: watch.path, isRecursive: watch.recursive,
+                        filter: NameFilter(include: watch.include, exclude: watch.exclude))
+                },
+                options: options,
+                questions: FrameQuestions(
+                    hasEnd: { tail, _ in ImageFormat.allCases.contains { $0.hasEndMarker(inTail: tail) } },
+                    isDone: { candidate in known[candidate.root]?.isDone(candidate) ?? true }))
+        } catch {
+            throw DaemonError(.folder, error.message)
+        }
+        self.folders = folders
+        self.engine = engine
+        self.degraded = degraded
+        self.logger = logger
+    }
+
+    /// What happened so far.
+    public var counters: FolderCounters { source.counters }
+
+    /// Looks through all folders for pictures without a sidecar.
+    public func requestScan() { source.requestScan() }
+
+    /// Works until a graceful shutdown, then finishes the picture at hand; a cancellation puts it back.
+    public func run() async throws {
+        do {
+            try source.start()
+        } catch {
+            throw DaemonError(.folder, error.message)
+        }
+        logger.info("Watching", metadata: ["folders": "\(folders.values.map(\.watch.path).sorted().joined(separator: ", "))"])
+        while let candidate = await cancelWhenGracefulShutdown({ await source.next() }) {
+            source.finish(candidate, await caption(candidate))
+        }
+        await source.stop()
+    }
+
+    /// Does all that is to be done for one picture.
+    private func caption(_ candidate: FrameCandidate) async -> FrameOutcome {
+        guard let folder = folders[candidate.root] else { return .vanished }
+        var logger = logger
+        logger[metadataKey: "picture"] = "\(candidate.root)/\(candidate.path)"
+        let start = ContinuousClock.now
+        let queued = (start - candidate.arrival).milliseconds
+        let frame: ClaimedFrame
+        do {
+            frame = try candidate.claim(limit: ImageLimits().bytes)
+        } catch {
+            switch error.kind {
+            case .vanished, .notARegularFile: return .vanished
+            case .changed: return .superseded
+            case .tooLarge:
+                let document = refusal("too_many_bytes", error.message, folder.source(of: candidate))
+                return await commit(document, candidate, folder, logger)
+            case .resource, .invalid:
+                await hold(for: error.message, attempt: 0, logger)
+                return .putBack
+            }
+        }
+        let source = folder.source(of: candidate, sha256: frame.sha256)
+        let document: SidecarDocument
+        do {
+            let report = try await engine.run(folder.watch.tasks, on: frame.bytes)
+            document = SidecarDocument(
+                report, tasks: folder.watch.tasks, model: engine.model, source: source, queued: queued,
+                total: (ContinuousClock.now - candidate.arrival).milliseconds, health: health)
+        } catch {
+            switch error.code {
+            case .picture: document = refusal(error.pictureCode ?? "unreadable", error.message, source)
+            case .request: document = refusal("request", error.message, source)
+            case .cancelled: return .putBack
+            case .model, .resources:
+                await hold(for: error.message, attempt: 0, logger)
+                return .putBack
+            }
+        }
+        let outcome = await commit(document, candidate, folder, logger)
+        if outcome == .done { log(document, logger) }
+        return outcome
+    }
+
+    /// Commits `document`; where the disk refuses, keeps it and tries again for as long as it takes.
+    private func commit(
+        _ document: SidecarDocument, _ candidate: FrameCandidate, _ folder: CaptionedFolder, _ logger: Logger
+    ) async -> FrameOutcome {
+        var attempt = 0
+        while true {
+            do {
+                try folder.commit(document, for: candidate)
+                return .done
+            } catch {
+                switch error.kind {
+                case .superseded: return .superseded
+                case .placeGone: return .vanished
+                case .conflict, .invalid:
+                    // The result has no place, and trying again would change nothing.
+                    logger.error("\(error.message)")
+                    return .done
+                case .resource:
+                    await hold(for: error.message, attempt: attempt, logger)
+                    attempt += 1
+                    if Task.isCancelled || Task.isShuttingDownGracefully { return .putBack }
+                }
+            }
+        }
+    }
+
+    /// Waits before another try: 1 s, then twice as long each time, at most 60 s.
+    private func hold(for reason: String, attempt: Int, _ logger: Logger) async {
+        let pause = Duration.seconds(min(60, 1 << min(attempt, 6)))
+        logger.warning("\(reason)", metadata: ["retry_in": "\(pause)"])
+        try? await cancelWhenGracefulShutdown { try await Task.sleep(for: pause) }
+    }
+
+    private func refusal(_ code: String, _ reason: String, _ source: SidecarDocument.Source) -> SidecarDocument {
+        SidecarDocument(refusal: code, reason: reason, model: engine.model, source: source, health: health)
+    }
+
+    private var health: SidecarDocument.Health {
+        let folders = source.degraded.values.reduce(into: Set<String>()) { $0.formUnion($1.map(\.rawValue)) }
+        return SidecarDocument.Health(
+            .sample(), queue: source.counters.waiting, degraded: degraded.union(folders).sorted())
+    }
+
+    private func log(_ document: SidecarDocument, _ logger: Logger) {
+        switch document.status {
+        case .ok:
+            logger.info(
+                "Captioned",
+                metadata: [
+                    "ms": "\(document.timings?.total?.value ?? 0)", "pixels": "\(document.resolution?.pixels ?? 0)",
+                    "tokens": "\(document.timings?.generatedTokens ?? 0)",
+                ])
+        case .refused(let code, let reason):
+            logger.notice("Refused", metadata: ["code": "\(code)", "reason": "\(reason)"])
+        case .expired:
+            logger.notice("Expired")
+        }
+    }
+}
