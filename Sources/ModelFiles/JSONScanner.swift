@@ -142,8 +142,31 @@ struct JSONScanner {
         default:
             let start = position
             while let byte = peek, Self.isScalar(byte) { position += 1 }
-            guard position > start else { throw failure("expected a value") }
+            guard Self.isScalar(bytes[start..<position]) else { throw failure("expected a value") }
         }
+    }
+
+    /// True for `true`, `false`, `null` and what has the form of a number.
+    private static func isScalar(_ text: ArraySlice<UInt8>) -> Bool {
+        if ["true", "false", "null"].contains(where: { text.elementsEqual($0.utf8) }) { return true }
+        var rest = text
+        func skipDigits() -> Bool {
+            let digits = rest.prefix { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
+            rest = rest.dropFirst(digits.count)
+            return !digits.isEmpty
+        }
+        if rest.first == UInt8(ascii: "-") { rest.removeFirst() }
+        guard skipDigits() else { return false }
+        if rest.first == UInt8(ascii: ".") {
+            rest.removeFirst()
+            guard skipDigits() else { return false }
+        }
+        if let exponent = rest.first, exponent | 0x20 == UInt8(ascii: "e") {
+            rest.removeFirst()
+            if rest.first == UInt8(ascii: "+") || rest.first == UInt8(ascii: "-") { rest.removeFirst() }
+            guard skipDigits() else { return false }
+        }
+        return rest.isEmpty
     }
 
     /// Checks that nothing but space follows.
@@ -156,6 +179,7 @@ struct JSONScanner {
 
     private var peek: UInt8? { position < bytes.count ? bytes[position] : nil }
 
+    /// True for the characters that words and numbers are made of.
     private static func isScalar(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),

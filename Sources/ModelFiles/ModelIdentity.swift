@@ -55,7 +55,8 @@ public struct ModelIdentity: Sendable, Equatable, Codable {
         }
         if let licenceText, licenceText.utf8.count > Self.maximumLicenceByteCount {
             throw failure(
-                "the licence text has \(licenceText.utf8.count) bytes, expected at most \(Self.maximumLicenceByteCount)")
+                "the licence text has \(licenceText.utf8.count) bytes, expected at most \(Self.maximumLicenceByteCount)"
+            )
         }
         guard !resolutions.isEmpty, resolutions.count <= 32 else {
             throw failure("\(resolutions.count) resolutions, expected 1 to 32")

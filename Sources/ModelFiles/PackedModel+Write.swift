@@ -84,7 +84,8 @@ private struct PackedModelWriter {
         try bytes.withUnsafeBytes { bytes throws(ModelFileError) in try output.write(bytes) }
         written += bytes.byteCount
         guard progress(PackedModel.Progress(completedBytes: written, totalBytes: byteCount)) else {
-            throw ModelFileError(.cancelled, "Cannot write '\(output.path)': stopped on request. Nothing is left of it.")
+            throw ModelFileError(
+                .cancelled, "Cannot write '\(output.path)': stopped on request. Nothing is left of it.")
         }
     }
 

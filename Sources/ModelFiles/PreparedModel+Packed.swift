@@ -72,6 +72,7 @@ struct PackedModelFile: Sendable {
 
     private func failure(_ name: String, _ code: ModelFileError.Code, _ problem: String) -> ModelFileError {
         ModelFileError(
-            code, "Cannot load tensor '\(name)' from '\(path)': \(problem). Run 'fastvlm model verify', or pack it again.")
+            code,
+            "Cannot load tensor '\(name)' from '\(path)': \(problem). Run 'fastvlm model verify', or pack it again.")
     }
 }

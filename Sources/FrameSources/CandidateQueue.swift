@@ -1,0 +1,208 @@
+internal import Synchronization
+
+/// The candidates that wait and those that are being worked on. Bounded: the disk is the real queue, and what does not
+/// fit comes again with the next scan.
+final class CandidateQueue: Sendable {
+    struct Key: Hashable {
+        let root: String
+        let path: RelativePath
+    }
+
+    /// Numbers that only grow, but for the last two.
+    struct Counters {
+        var received = 0
+        var done = 0
+        var superseded = 0
+        var vanished = 0
+        var putBack = 0
+        var spilled = 0
+        var waiting = 0
+        var inWork = 0
+    }
+
+    private struct State {
+        var waiting: [Key: FrameCandidate] = [:]
+        var inWork: [Key: [FileIdentity]] = [:]
+        var consumers: [(id: Int, continuation: CheckedContinuation<FrameCandidate?, Never>)] = []
+        var cancelled: Set<Int> = []
+        var nextConsumer = 0
+        var isClosed = false
+        /// Something was left on the disk for want of room.
+        var hasSpilled = false
+        var counters = Counters()
+    }
+
+    private let state = Mutex(State())
+    private let capacity: Int
+    private let order: FrameOrder
+    /// Called, with no lock held, when there is room again for what was left on the disk.
+    private let onRoom: @Sendable () -> Void
+
+    init(capacity: Int, order: FrameOrder, onRoom: @escaping @Sendable () -> Void) {
+        self.capacity = max(1, capacity)
+        self.order = order
+        self.onRoom = onRoom
+    }
+
+    var counters: Counters {
+        state.withLock {
+            var counters = $0.counters
+            counters.waiting = $0.waiting.count
+            counters.inWork = $0.inWork.values.reduce(0) { $0 + $1.count }
+            return counters
+        }
+    }
+
+    /// True if exactly this generation waits or is being worked on.
+    func knows(_ root: String, _ path: RelativePath, _ identity: FileIdentity) -> Bool {
+        let key = Key(root: root, path: path)
+        return state.withLock {
+            $0.waiting[key]?.identity == identity || $0.inWork[key]?.contains(identity) ?? false
+        }
+    }
+
+    enum Room {
+        case free
+        /// None, until some of those that wait are given out; `onRoom` tells.
+        case none
+        /// None, but for the others that are still to be taken in.
+        case noneForOthers
+    }
+
+    /// Whether a file modified at `modified` would find room once `ahead` others have been taken in.
+    func room(modified: Int64, path: RelativePath, ahead: Int) -> Room {
+        state.withLock {
+            if $0.waiting.count + ahead < capacity { return .free }
+            if let last = last(of: $0), isBefore(modified, path, last.identity.modified, last.path) { return .free }
+            if $0.waiting.count < capacity { return .noneForOthers }
+            $0.hasSpilled = true
+            return .none
+        }
+    }
+
+    /// Takes a candidate in. A waiting older generation of the same file is replaced.
+    func offer(_ candidate: FrameCandidate) {
+        let key = Key(root: candidate.root, path: candidate.path)
+        let handOver: CheckedContinuation<FrameCandidate?, Never>? = state.withLock {
+            guard !$0.isClosed else { return nil }
+            $0.counters.received += 1
+            if $0.waiting.updateValue(candidate, forKey: key) != nil {
+                $0.counters.superseded += 1
+            } else if $0.waiting.count > capacity, let last = last(of: $0) {
+                $0.waiting[Key(root: last.root, path: last.path)] = nil
+                $0.counters.spilled += 1
+                $0.hasSpilled = true
+            }
+            guard !$0.consumers.isEmpty, $0.waiting[key] != nil else { return nil }
+            $0.waiting[key] = nil
+            $0.inWork[key, default: []].append(candidate.identity)
+            return $0.consumers.removeFirst().continuation
+        }
+        handOver?.resume(returning: candidate)
+    }
+
+    /// The next candidate; waits for one. Nil once the queue is closed or the task is cancelled.
+    func next() async -> FrameCandidate? {
+        let id = state.withLock {
+            $0.nextConsumer += 1
+            return $0.nextConsumer
+        }
+        let candidate = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let answer: FrameCandidate?? = state.withLock {
+                    if $0.isClosed || $0.cancelled.remove(id) != nil { return .some(nil) }
+                    if let first = first(of: $0) {
+                        let key = Key(root: first.root, path: first.path)
+                        $0.waiting[key] = nil
+                        $0.inWork[key, default: []].append(first.identity)
+                        return .some(first)
+                    }
+                    $0.consumers.append((id, continuation))
+                    return nil
+                }
+                if let answer { continuation.resume(returning: answer) }
+            }
+        } onCancel: {
+            let waiting: CheckedContinuation<FrameCandidate?, Never>? = state.withLock {
+                guard let index = $0.consumers.firstIndex(where: { $0.id == id }) else {
+                    $0.cancelled.insert(id)
+                    return nil
+                }
+                return $0.consumers.remove(at: index).continuation
+            }
+            waiting?.resume(returning: nil)
+        }
+        state.withLock { _ = $0.cancelled.remove(id) }
+        tellOfRoom()
+        return candidate
+    }
+
+    private func tellOfRoom() {
+        let hasRoomAgain = state.withLock {
+            guard $0.hasSpilled, $0.waiting.count <= capacity / 2 else { return false }
+            $0.hasSpilled = false
+            return true
+        }
+        if hasRoomAgain { onRoom() }
+    }
+
+    /// Drops the file at `path`, if it waits: it is gone.
+    func withdraw(_ root: String, _ path: RelativePath) {
+        state.withLock {
+            if $0.waiting.removeValue(forKey: Key(root: root, path: path)) != nil { $0.counters.vanished += 1 }
+        }
+        tellOfRoom()
+    }
+
+    /// Drops everything that waits within the folder `path`: it is gone.
+    func withdraw(_ root: String, within path: RelativePath) {
+        state.withLock {
+            let kept = $0.waiting.filter { $0.key.root != root || !$0.key.path.isWithin(path) }
+            $0.counters.vanished += $0.waiting.count - kept.count
+            $0.waiting = kept
+        }
+        tellOfRoom()
+    }
+
+    /// Notes how the work on a candidate ended.
+    func finish(_ candidate: FrameCandidate, _ outcome: FrameOutcome) {
+        let key = Key(root: candidate.root, path: candidate.path)
+        state.withLock {
+            guard var identities = $0.inWork[key], let index = identities.firstIndex(of: candidate.identity) else {
+                return
+            }
+            identities.remove(at: index)
+            $0.inWork[key] = identities.isEmpty ? nil : identities
+            switch outcome {
+            case .done: $0.counters.done += 1
+            case .vanished: $0.counters.vanished += 1
+            case .superseded: $0.counters.superseded += 1
+            case .putBack: $0.counters.putBack += 1
+            }
+        }
+    }
+
+    /// From now on nothing is taken in or given out.
+    func close() {
+        let consumers = state.withLock {
+            $0.isClosed = true
+            let consumers = $0.consumers
+            $0.consumers = []
+            return consumers
+        }
+        for consumer in consumers { consumer.continuation.resume(returning: nil) }
+    }
+
+    private func first(of state: State) -> FrameCandidate? {
+        state.waiting.values.min { isBefore($0.identity.modified, $0.path, $1.identity.modified, $1.path) }
+    }
+
+    private func last(of state: State) -> FrameCandidate? {
+        state.waiting.values.max { isBefore($0.identity.modified, $0.path, $1.identity.modified, $1.path) }
+    }
+
+    private func isBefore(_ time: Int64, _ path: RelativePath, _ otherTime: Int64, _ otherPath: RelativePath) -> Bool {
+        if time == otherTime { return path < otherPath }
+        return order == .oldestFirst ? time < otherTime : time > otherTime
+    }
+}

@@ -1,0 +1,99 @@
+extension Planner {
+    /// Takes in what a frame really took.
+    ///
+    /// Phases that did not run are 0 and teach nothing; so do times that are not positive and finite.
+    ///
+    /// - Parameters:
+    ///   - measured: ms.
+    ///   - tokens: That were generated.
+    ///   - seen: The share of decoding, preprocessing and encoding that was done, 0...1, for a frame that was given up
+    ///     between the encoder's stages. The default is 1: all of it.
+    ///   - met: Whether the answer was useful and in time; `nil` for a frame without a deadline. A frame that was given
+    ///     up is one that was not.
+    public mutating func observe(
+        _ measured: PhaseTimes, tokens: Int, of plan: Plan, met: Bool?, seen: Double = 1
+    ) {
+        let tokens = tokens.bounded(to: 0...1_000_000)
+        let share = seen >= 0.1 ? min(seen, 1) : .infinity
+        let seeingTime = measured.seeing / share
+        let idleGenerate = tokens > 1 ? model.generation(of: tokens, context: plan.context) : 0
+        observeResidual(measured, seeingTime: seeingTime, tokens: tokens, idleGenerate: idleGenerate, plan)
+
+        if let met, plan.whenLate == .expired { admission.observe(exceeded: !met) }
+        let seeingRatio = Self.ratio(seeingTime, plan.idle.seeing)
+        let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
+        correctRung(plan, seeingRatio: seeingRatio, prefillRatio: prefillRatio)
+        seeing.observe(seeingRatio)
+        prefill.observe(prefillRatio)
+        generate.observe(Self.ratio(measured.generate, idleGenerate))
+        if tokens > 0, measured.generate > 0 {
+            usualTokens += 0.05 * (Double(tokens) - usualTokens)
+        }
+    }
+
+    /// Takes in what the system shows; a change widens the margins until the next frames settle what it means.
+    public mutating func observe(_ signals: DeviceSignals) {
+        let steps = signals.suspectedSteps(since: self.signals)
+        self.signals = signals
+        seeing.doubt(steps.computing)
+        prefill.doubt(steps.computing)
+        generate.doubt(steps.memory)
+    }
+
+    /// The answer's governor, from the moment that the first token is there.
+    public func governor(for plan: Plan, now: Double) -> TokenGovernor {
+        TokenGovernor(
+            deadline: plan.deadline - configuration.reserve.asDuration, now: now,
+            step: generate.factor * model.perToken(plan.context + 1),
+            growth: generate.factor * (model.perToken(plan.context + 257) - model.perToken(plan.context + 1)) / 256,
+            deviation: generate.deviation, minimum: plan.minimumTokens, limit: plan.tokenLimit,
+            finishesMinimum: plan.whenLate == .bestEffort)
+    }
+
+    /// Measured over expected; 0, which filters ignore, where one of them is unknown.
+    private static func ratio(_ measured: Double, _ expected: Double) -> Double {
+        // An hour is no phase of a frame but a clock that was set.
+        guard measured > 0, measured < 3_600_000, expected > 0 else { return 0 }
+        return measured / expected
+    }
+
+    /// How far the shortest useful answer was from its prediction, in the prediction's deviations.
+    private mutating func observeResidual(
+        _ measured: PhaseTimes, seeingTime: Double, tokens: Int, idleGenerate: Double, _ plan: Plan
+    ) {
+        let expected = plan.slowdown.applied(to: plan.idle)
+        func known(_ measured: Double, _ expected: Double) -> Double {
+            measured > 0 && measured < 3_600_000 ? measured : expected
+        }
+        var actual = known(seeingTime, expected.seeing) + known(measured.prefill, expected.prefill)
+        if tokens > 1, idleGenerate > 0, measured.generate > 0, measured.generate < 3_600_000 {
+            // The share of the shortest useful answer; a shorter one is stretched.
+            actual += measured.generate * plan.idle.generate / idleGenerate
+        } else {
+            actual += expected.generate
+        }
+        guard measured.total > 0, expected.total > 0, plan.deviation > 0 else { return }
+        // Before a first frame nothing was predicted.
+        guard isProfiled || seeing.observations > 0 else { return }
+        residuals.observe(logarithm(actual / expected.total) / plan.deviation)
+    }
+
+    /// Moves a rung's own correction a little towards what the frame showed beyond the present slowdown.
+    private mutating func correctRung(_ plan: Plan, seeingRatio: Double, prefillRatio: Double) {
+        guard let index = plan.index, corrections.indices.contains(index), isProfiled || seeing.observations > 0 else {
+            return
+        }
+        // Without a profile the first frames of a rung decide, as its share of the nominal shape is a guess.
+        let seen = Double(corrections[index].observations)
+        let gain = isProfiled ? 0.01 : max(0.01, 0.5 / (1 + seen))
+        let most = isProfiled ? 0.1 : 0.5
+        func move(_ correction: inout Double, _ ratio: Double, _ filter: SlowdownFilter) {
+            guard ratio > 0 else { return }
+            let surprise = (logarithm(ratio) - filter.level).bounded(to: -most...most)
+            correction = (correction + gain * surprise).bounded(to: -0.7...0.7)
+        }
+        move(&corrections[index].seeing, seeingRatio, seeing)
+        move(&corrections[index].prefill, prefillRatio, prefill)
+        if seeingRatio > 0 { corrections[index].observations = min(corrections[index].observations + 1, 1_000_000) }
+    }
+}

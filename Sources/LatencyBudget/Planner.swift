@@ -1,0 +1,308 @@
+/// What a planner is configured with.
+public struct PlannerConfiguration: Sendable, Equatable {
+    /// The share of frames that may be late, 0.001...0.5. The default is 0.01.
+    public var missTarget: Double
+    /// Time that is kept for everything after the last token, such as writing the result, ms. The default is 0.
+    public var reserve: Double
+    /// Frames that have to be fast before a slowdown is forgotten, 1...8. The default is 5.
+    public var proof: Int
+    /// Frames in a row that seem hopeless before one of them is tried all the same. The default is 8.
+    public var probeAfter: Int
+
+    public init(missTarget: Double = 0.01, reserve: Double = 0, proof: Int = 5, probeAfter: Int = 8) {
+        self.missTarget = missTarget
+        self.reserve = reserve
+        self.proof = proof
+        self.probeAfter = probeAfter
+    }
+}
+
+/// Chooses resolution and length for each frame, and learns from each how fast the device is at present.
+///
+/// A value that knows no clock: times are handed in, in ms on one monotonic clock. Whatever they are, it answers;
+/// planning and observing take microseconds and allocate nothing.
+public struct Planner: Sendable {
+    public let ladder: Ladder
+    public let configuration: PlannerConfiguration
+    /// What the device costs when it is idle; ``CostModel/nominal`` without a profile.
+    public let model: CostModel
+    /// Whether the device was measured before.
+    public let isProfiled: Bool
+
+    /// Slowdowns of the phases: decoding, preprocessing and encoding are bound by computing, and so is the prefill;
+    /// generating is bound by memory.
+    public internal(set) var seeing: SlowdownFilter
+    public internal(set) var prefill: SlowdownFilter
+    public internal(set) var generate: SlowdownFilter
+    /// The margin on predictions.
+    public internal(set) var residuals: ResidualQuantile
+    /// The margin on the cheapest rung's prediction, below which a frame is not started.
+    ///
+    /// It is learned from the frames that were late, not from the predictions that were exceeded: most frames have time
+    /// to spare, and the misses that the target allows are spent where there is no cheaper rung to go to.
+    public internal(set) var admission: ResidualQuantile
+    /// Tokens of a usual answer.
+    public internal(set) var usualTokens = 24.0
+
+    /// What single rungs differ from the model; one entry a rung, allocated once.
+    var corrections: [RungCorrection]
+    /// The last rung of each source; allocated once.
+    var sources = [LastChoice](repeating: LastChoice(), count: 64)
+    var forecast = ArrivalForecast()
+    var hopeless = 0
+    var signals = DeviceSignals()
+
+    struct RungCorrection: Sendable {
+        /// Logarithms.
+        var seeing = 0.0
+        var prefill = 0.0
+        var observations = 0
+    }
+
+    struct LastChoice: Sendable {
+        var index = -1
+        var left = 0.0
+        var question = QuestionType.general
+    }
+
+    /// - Parameter model: From a profile of this device. Without one the planner starts with the cheapest rung and
+    ///   learns from its first frames.
+    public init(ladder: Ladder, model: CostModel?, configuration: PlannerConfiguration = .init()) {
+        self.ladder = ladder
+        self.configuration = configuration
+        self.model = model ?? .nominal
+        isProfiled = model != nil
+        seeing = SlowdownFilter(isKnown: isProfiled, proof: configuration.proof)
+        prefill = seeing
+        generate = seeing
+        residuals = ResidualQuantile(target: configuration.missTarget)
+        admission = residuals
+        corrections = [RungCorrection](repeating: RungCorrection(), count: ladder.count)
+    }
+
+    /// What one rung would cost now.
+    struct Estimate {
+        var rung: Rung
+        var index: Int?
+        var idle: PhaseTimes
+        var context: Double
+        var likely: Double
+        var deviation: Double
+        var bound: Double
+    }
+
+    /// Chooses what to do with a frame that is taken from the queue at `now`.
+    public mutating func plan(_ request: PlanRequest, now: Double) -> PlanDecision {
+        guard ladder.count > 0 || request.encoded != nil || request.fixedRung != nil else { return .expired(.noRungs) }
+        let left = request.left(at: now)
+        let available = (left - configuration.reserve.asDuration).asDuration
+        if let rung = request.encoded ?? request.fixedRung {
+            let estimate = estimate(rung, ladder.index(of: rung), request)
+            let reason: PlanReason = request.encoded != nil ? .encoded : .fixed
+            if estimate.likely <= available {
+                return .run(makePlan(estimate, reason, request, left: left, now: now))
+            }
+            return late(estimate, request, left: left, now: now)
+        }
+
+        let slot = request.source & (sources.count - 1)
+        let last = sources[slot]
+        let lastUtility =
+            last.index >= 0 && last.question == request.question
+            ? ladder.steps[last.index].utility[request.question] : .infinity
+        var cheapest: Estimate?
+        var chosen: (estimate: Estimate, worth: Double, utility: Double)?
+        var fitting = -Double.infinity
+        var top = -Double.infinity
+        var unproven = -Double.infinity
+        let others = others(request, now: now)
+        forecast.planned(at: now, waited: others.waited, othersWait: !request.waiting.isEmpty, each: others.each)
+        // An answer of usual length goes on after the shortest useful one.
+        let beyond =
+            (usualTokens - Double(request.tokenRange.minimum)).asDuration * generate.factor * model.perToken(128)
+        for index in 0..<ladder.count {
+            let estimate = estimate(ladder.steps[index].rung, index, request)
+            let utility = ladder.steps[index].utility[request.question]
+            top = max(top, utility)
+            if cheapest.map({ estimate.likely < $0.likely }) ?? true { cheapest = estimate }
+            guard estimate.bound <= available else { continue }
+            // A step up without more time than before asks for a little more room, lest the rungs flicker.
+            if utility > lastUtility, left <= last.left * 1.05, estimate.bound * 1.03 > available {
+                unproven = max(unproven, utility)
+                continue
+            }
+            fitting = max(fitting, utility)
+            let worth = utility - lossToOthers(taking: min(estimate.likely + beyond, left), others)
+            if let best = chosen, worth < best.worth || (worth == best.worth && estimate.likely >= best.estimate.likely)
+            {
+                continue
+            }
+            chosen = (estimate, worth, utility)
+        }
+        guard let cheapest else { return .expired(.noRungs) }
+        if left == .infinity, let chosen {
+            return .run(makePlan(chosen.estimate, .noBudget, request, left: left, now: now))
+        }
+        if available > 0, !isProfiled, seeing.observations == 0 {
+            return .run(makePlan(cheapest, .learning, request, left: left, now: now))
+        }
+        if chosen == nil, cheapest.likely * exponential(admission.margin * cheapest.deviation) <= available,
+            let index = cheapest.index
+        {
+            chosen = (cheapest, 0, ladder.steps[index].utility[request.question])
+        }
+        guard let chosen else { return late(cheapest, request, left: left, now: now) }
+        hopeless = 0
+        sources[slot] = LastChoice(index: chosen.estimate.index ?? -1, left: left, question: request.question)
+        let reason: PlanReason =
+            if ladder.count == 1 {
+                .onlyRung
+            } else if chosen.utility == top {
+                .best
+            } else if fitting > chosen.utility {
+                .sharing
+            } else {
+                unproven > chosen.utility ? .proving : .budget
+            }
+        return .run(makePlan(chosen.estimate, reason, request, left: left, now: now))
+    }
+
+    private func others(_ request: PlanRequest, now: Double) -> Others {
+        guard let step = ladder.steps.first else {
+            return Others(waiting: .init(), now: now, waited: false, each: 0, utility: 0)
+        }
+        let each = estimate(step.rung, 0, request).likely
+        return Others(
+            waiting: request.waiting, now: now, waited: now - request.arrival > 0.05 * each, each: each,
+            utility: step.utility.general)
+    }
+
+    /// A frame that nothing fits.
+    private mutating func late(
+        _ cheapest: Estimate, _ request: PlanRequest, left: Double, now: Double
+    ) -> PlanDecision {
+        if request.whenLate == .bestEffort {
+            return .run(makePlan(cheapest, .bestEffort, request, left: left, now: now))
+        }
+        guard left > 0 else { return .expired(.deadlinePassed) }
+        // Frames that are not started teach nothing: without a trial now and then, a slowdown that is over would never
+        // be noticed. Only frames that an idle device could answer are worth one.
+        hopeless += 1
+        if hopeless > configuration.probeAfter.bounded(to: 0...1_000_000),
+            min(cheapest.idle.total, cheapest.likely / 2) <= left
+        {
+            hopeless = 0
+            return .run(makePlan(cheapest, .probe, request, left: left, now: now))
+        }
+        return .expired(.belowLowestRung)
+    }
+
+    /// Says that a frame has arrived: what usually comes decides how long one answer may keep others waiting.
+    ///
+    /// Without it the planner gives each frame all the time that its own budget leaves.
+    public mutating func arrived(at now: Double, budget: Double?) {
+        forecast.arrived(at: now, budget: budget ?? .infinity)
+    }
+
+    /// What other frames lose, in utility, when one takes `time` instead of none: those that wait, and those that are
+    /// expected to come in the meantime.
+    func lossToOthers(taking time: Double, _ others: Others) -> Double {
+        others.utility
+            * (others.waiting.lost(end: others.now + time, now: others.now, each: others.each)
+                + forecast.lost(
+                    taking: time, waited: others.waited, othersWait: !others.waiting.isEmpty, each: others.each))
+    }
+
+    /// What is known of the frames besides the one that is planned.
+    struct Others {
+        var waiting: WaitingDeadlines
+        var now: Double
+        /// Whether the frame had to wait itself.
+        var waited: Bool
+        /// The shortest useful answer to one of them, ms, and its utility.
+        var each: Double
+        var utility: Double
+    }
+
+    /// What the shortest useful answer at `rung` costs.
+    func estimate(_ rung: Rung, _ index: Int?, _ request: PlanRequest) -> Estimate {
+        let (minimum, _) = request.tokenRange
+        var idle = model.phases(
+            rung, sourcePixels: min(request.sourcePixels.asDuration, 1e10), textTokens: request.textTokens,
+            tokens: minimum)
+        let text = Double(request.textTokens.bounded(to: 0...1_000_000))
+        if request.encoded != nil {
+            (idle.decode, idle.preprocess, idle.vision) = (0, 0, 0)
+            idle.prefill = model.prefill(text)
+        }
+        var doubt = 0.0
+        if let index {
+            let correction = corrections[index]
+            let factor = exponential(correction.seeing)
+            idle.decode *= factor
+            idle.preprocess *= factor
+            idle.vision *= factor
+            idle.prefill *= exponential(correction.prefill)
+            // An unmeasured rung may differ from the nominal shape.
+            if !isProfiled { doubt = 0.1 / Double(1 + correction.observations) }
+        }
+        let expected = plannedSlowdown.applied(to: idle)
+        let likely = expected.total
+        // The phases are slow together when they are slow: deviations are added, not their squares.
+        let deviation =
+            likely > 0
+            ? (expected.seeing * seeing.deviation + expected.prefill * prefill.deviation
+                + expected.generate * generate.deviation) / likely + doubt : doubt
+        return Estimate(
+            rung: rung, index: index, idle: idle, context: Double(rung.visualTokens) + text, likely: likely,
+            deviation: deviation, bound: likely * exponential(residuals.margin * deviation))
+    }
+
+    /// Factors that plans are made with.
+    var plannedSlowdown: Slowdown {
+        Slowdown(
+            seeing: exponential(seeing.held), prefill: exponential(prefill.held), generate: exponential(generate.held))
+    }
+
+    /// Factors that are most likely at present.
+    var presentSlowdown: Slowdown {
+        Slowdown(seeing: seeing.factor, prefill: prefill.factor, generate: generate.factor)
+    }
+
+    private func makePlan(
+        _ estimate: Estimate, _ reason: PlanReason, _ request: PlanRequest, left: Double, now: Double
+    ) -> Plan {
+        let (minimum, maximum) = request.tokenRange
+        let slowdown = plannedSlowdown
+        let available = left - configuration.reserve.asDuration
+        let step = slowdown.generate * model.perToken(estimate.context)
+        let forTokens = available - slowdown.applied(to: estimate.idle).untilFirstToken
+        var limit = maximum
+        if left < .infinity {
+            limit = step > 0 ? max(minimum, 1 + (forTokens / step).asCount(atMost: maximum - 1)) : maximum
+        }
+        if reason == .bestEffort { limit = minimum }
+        var usual = presentSlowdown.applied(to: estimate.idle)
+        let tokens = usualTokens.asCount(atMost: limit).bounded(to: minimum...max(minimum, limit))
+        usual.generate = generate.factor * model.generation(of: tokens, context: estimate.context)
+        let start = now.isFinite ? now : 0
+        return Plan(
+            rung: estimate.rung, reason: reason, deadline: start + left, tokenLimit: limit, minimumTokens: minimum,
+            predicted: usual, bound: estimate.bound, index: estimate.index, idle: estimate.idle, slowdown: slowdown,
+            deviation: estimate.deviation, context: estimate.context,
+            // What is run to learn is run to its end.
+            whenLate: reason == .learning || reason == .probe ? .bestEffort : request.whenLate)
+    }
+}
+
+extension PlanRequest {
+    var fixedRung: Rung? {
+        if case .fixed(let rung) = choice { rung } else { nil }
+    }
+
+    /// The fewest and the most tokens, both at least 1.
+    var tokenRange: (minimum: Int, maximum: Int) {
+        let maximum = maximumTokens.bounded(to: 1...1_000_000)
+        return (minimumTokens.bounded(to: 1...maximum), maximum)
+    }
+}
