@@ -238,12 +238,12 @@ public final class FolderSource: Sendable {
 }
 
 /// A value that several threads see.
-final class Mutexed<Value: Sendable>: Sendable {
+package final class Mutexed<Value: Sendable>: Sendable {
     private let mutex: Mutex<Value>
 
-    init(_ value: Value) { mutex = Mutex(value) }
+    package init(_ value: Value) { mutex = Mutex(value) }
 
-    var value: Value {
+    package var value: Value {
         get { mutex.withLock { $0 } }
         set { mutex.withLock { $0 = newValue } }
     }

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import FrameSources
+import FrameSources
 
 @Suite(.timeLimit(.minutes(2))) struct FolderSourceTests {
     // MARK: - Ways to arrive

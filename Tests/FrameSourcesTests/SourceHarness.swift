@@ -2,7 +2,7 @@ import Foundation
 import Synchronization
 import Testing
 
-@testable import FrameSources
+import FrameSources
 
 /// A started folder source on a real folder. A picture is complete when its last bytes are "END"; it is done once it
 /// was taken and finished, or when a sidecar lies beside it.
