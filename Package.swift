@@ -80,7 +80,8 @@ let package = Package(
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"], swiftSettings: swiftSettings),
         .testTarget(
             name: "ImagesTests", dependencies: ["Images"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
-        .testTarget(name: "FastVLMTests", dependencies: ["FastVLM"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "FastVLMTests", dependencies: ["FastVLM", "Images", "Kernels", "ModelFiles"], swiftSettings: swiftSettings),
         .testTarget(name: "LatencyBudgetTests", dependencies: ["LatencyBudget"], swiftSettings: swiftSettings),
         .testTarget(name: "SidecarsTests", dependencies: ["Sidecars"], swiftSettings: swiftSettings),
         .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources"], swiftSettings: swiftSettings),
