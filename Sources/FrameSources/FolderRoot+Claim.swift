@@ -21,7 +21,8 @@ extension FolderRoot {
         guard let before = file.status() else { throw .system(errno, "examine '\(path)'") }
         let identity = FileIdentity(before)
         guard identity.size <= limit else {
-            throw FrameSourceError(.tooLarge, "Cannot use '\(path)': \(identity.size) bytes, expected at most \(limit).")
+            throw FrameSourceError(
+                .tooLarge, "Cannot use '\(path)': \(identity.size) bytes, expected at most \(limit).")
         }
         var bytes = [UInt8](repeating: 0, count: identity.size)
         var filled = 0

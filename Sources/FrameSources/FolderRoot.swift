@@ -36,7 +36,9 @@ public final class FolderRoot: Sendable {
     }
 
     /// Calls `body` with the folder's descriptor, which is readable and stays open as long as this object.
-    public func withDescriptor<Result, Failure: Error>(_ body: (Int32) throws(Failure) -> Result) throws(Failure) -> Result {
+    public func withDescriptor<Result, Failure: Error>(_ body: (Int32) throws(Failure) -> Result) throws(Failure)
+        -> Result
+    {
         try body(descriptor.number)
     }
 

@@ -47,6 +47,8 @@ package final class InotifyWatcher: FolderWatching {
         package var overflows = 0
         package var restarts = 0
         package var errors = 0
+        /// Watches whose folder went, since the library was last started.
+        package var deadWatches = 0
         /// When the watch thread last went round, on `CLOCK_MONOTONIC`.
         package var lastTurn: Duration = .zero
     }
@@ -55,7 +57,7 @@ package final class InotifyWatcher: FolderWatching {
     private let clock = SystemFrameClock()
 
     /// The library is started anew after this many watches whose folder went: it leaks a little for each.
-    private let deadWatchLimit: Int
+    private let deadWatchLimit = Mutex(10_000)
 
     /// The bits that tell of frames and folders; `IN_MASK_CREATE` refuses a second watch on one folder, which would
     /// silently be the first one.
@@ -63,7 +65,7 @@ package final class InotifyWatcher: FolderWatching {
         UInt32(IN_CREATE) | UInt32(IN_CLOSE_WRITE) | UInt32(IN_MOVED_TO) | UInt32(IN_MOVED_FROM) | UInt32(IN_DELETE)
         | UInt32(IN_DELETE_SELF) | UInt32(IN_MOVE_SELF) | UInt32(IN_ONLYDIR) | 0x1000_0000
 
-    private init(deadWatchLimit: Int = 10_000) { self.deadWatchLimit = deadWatchLimit }
+    private init() {}
 
     package var statistics: Statistics { state.withLock { $0.statistics } }
 
@@ -110,6 +112,9 @@ package final class InotifyWatcher: FolderWatching {
     /// For tests: starts the library anew, as after many dead watches.
     package func restart() { send(.restart) }
 
+    /// For tests: how many are many.
+    package func limitDeadWatches(to limit: Int) { deadWatchLimit.withLock { $0 = limit } }
+
     private func send(_ command: Command) {
         state.withLock {
             $0.commands.append(command)
@@ -132,6 +137,7 @@ package final class InotifyWatcher: FolderWatching {
         var generation = 0
         var owners: [Int32: Int] = [:]
         var deadWatches = 0
+        var mustRestart = false
         /// How many watches were ever set: the next one's pattern.
         var patterns: UInt64 = 0
         var wakeRead: Int32 = -1
@@ -157,10 +163,12 @@ package final class InotifyWatcher: FolderWatching {
                 $0.commands = []
                 $0.statistics.lastTurn = clock.now()
                 $0.statistics.watches = library.owners.count
+                $0.statistics.deadWatches = library.deadWatches
                 return taken
             }
             for command in commands { perform(command, &library) }
-            if library.deadWatches >= deadWatchLimit, let failure = restart(&library) {
+            if library.deadWatches >= deadWatchLimit.withLock({ $0 }) { library.mustRestart = true }
+            if library.mustRestart, let failure = restart(&library) {
                 close(&library)
                 fail(failure)
                 return
@@ -189,7 +197,7 @@ package final class InotifyWatcher: FolderWatching {
         case .removeAll(let subscriber):
             for (number, owner) in library.owners where owner == subscriber { remove(number, &library) }
         case .restart:
-            library.deadWatches = deadWatchLimit
+            library.mustRestart = true
         }
     }
 
@@ -286,6 +294,7 @@ package final class InotifyWatcher: FolderWatching {
         }
         library.owners = [:]
         library.deadWatches = 0
+        library.mustRestart = false
         library.patterns = 0
         let failure = open(&library)
         state.withLock { $0.wakeWrite = library.wakeWrite }
@@ -352,7 +361,9 @@ private enum InotifyDescriptor {
         defer { closedir(listing) }
         let mark = " ino:\(String(status.st_ino, radix: 16)) "
         while let entry = readdir(listing) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             guard let number = Int32(name) else { continue }
             let file = Glibc.open("/proc/self/fdinfo/\(number)", O_RDONLY | O_CLOEXEC)
             guard file >= 0 else { continue }

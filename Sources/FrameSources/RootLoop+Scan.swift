@@ -105,7 +105,9 @@ extension RootLoop {
             thread.watcher.unwatch(table.remove(within: known))
         }
         // Where a watch failed for want of room, those beneath would too.
-        if polled.contains(where: { path.isWithin($0) }), !status.degraded.isDisjoint(with: [.watchLimit, .inotifyUnavailable]) {
+        if polled.contains(where: { path.isWithin($0) }),
+            !status.degraded.isDisjoint(with: [.watchLimit, .inotifyUnavailable])
+        {
             return
         }
         do {

@@ -78,7 +78,9 @@ final class RootLoop {
     private func scanOrPoll() {
         let started = now
         if started >= nextScan { mustScan = true }
-        if leftBehind, settler.count <= min(settler.rules.capacity, thread.options.queueCapacity) / 2 { mustScan = true }
+        if leftBehind, settler.count <= min(settler.rules.capacity, thread.options.queueCapacity) / 2 {
+            mustScan = true
+        }
         if mustScan, started >= earliestScan, root != nil {
             mustScan = false
             leftBehind = false
@@ -86,7 +88,7 @@ final class RootLoop {
             scanEverything()
             let ended = now
             nextScan = ended + thread.options.scanInterval
-            earliestScan = ended + max(Self.shortestScanInterval, (ended - started) * 5)
+            earliestScan = ended + max(Self.shortestScanInterval, ended - started)
             nextPoll = ended + max(thread.options.pollInterval, (ended - started) * 10)
         } else if !polled.isEmpty, started >= nextPoll, root != nil {
             status.polls += 1

@@ -157,6 +157,7 @@ extension Simulation {
                 request.choice = .fixed(simulation.ladder.steps[rung].rung)
                 request.whenLate = .bestEffort
             case .oracle:
+                guard simulation.ladder.count > 0 else { return nil }
                 let others = others(frame)
                 planner.forecast.planned(
                     at: now, waited: others.waited, othersWait: !others.waiting.isEmpty, each: others.each)

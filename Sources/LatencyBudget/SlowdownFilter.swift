@@ -17,6 +17,8 @@ public struct SlowdownFilter: Sendable, Equatable {
     private var recent = SIMD8<Double>(repeating: -.infinity)
     private var position = 0
     private let proof: Int
+    /// Whether the last frame was surprisingly fast: then the doubt is whether to hope, and no reason for a margin.
+    private var wasFast = false
 
     /// The largest slowdown that is believed, either way: e^5, about 150.
     static let bound = 5.0
@@ -48,7 +50,7 @@ public struct SlowdownFilter: Sendable, Equatable {
     /// Standard deviation of the next frame's logarithm around the level.
     public var deviation: Double {
         // Doubt beyond a tenth is for following fast, not for planning: the next frame settles it.
-        (noise + min(variance, 0.1 * 0.1)).squareRoot()
+        (noise + (wasFast ? 0 : min(variance, 0.1 * 0.1))).squareRoot()
     }
 
     /// How many times slower than the profile.
@@ -71,6 +73,7 @@ public struct SlowdownFilter: Sendable, Equatable {
         let surprise = value - level
         let score = surprise / spread
         let gain = predicted / (predicted + noise)
+        wasFast = score < -3
         if abs(score) <= 3 {
             level += gain * surprise
             variance = (1 - gain) * predicted
@@ -81,7 +84,7 @@ public struct SlowdownFilter: Sendable, Equatable {
             level += gain * 3 * spread * (score > 0 ? 1 : -1)
             variance = predicted + surprise * surprise
             drift += 0.25 * ((score > 0 ? 3 : -3) - drift)
-            noise += 0.03 * (9 * noise - noise)
+            noise += 0.03 * (4 * noise - noise)
         }
         noise = noise.bounded(to: Self.leastNoise...Self.mostNoise)
         finish()

@@ -2,30 +2,30 @@ import Digests
 import Glibc
 
 extension PackedModel {
-    /// Opens the packed file at `path` and compares the digest of all its bytes with the one that it states.
+    /// Compares the digest of all bytes of the packed file at `path` with the one that it states, then opens it.
     ///
     /// It is read, not mapped: a disk that fails gives an error.
     /// - Parameter progress: called after each piece; returns false to stop. The default never stops.
-    /// - Throws: `digestMismatch` for damage; every error of `PreparedModel.open`; `fileUnreadable`, `fileChanged`,
-    ///   `cancelled`.
+    /// - Throws: `digestMismatch` for damage anywhere after the digest; every error of `PreparedModel.open`;
+    ///   `fileUnreadable`, `fileChanged`, `cancelled`.
     @discardableResult
     public static func verify(
         path: String, progress: (Progress) -> Bool = { _ in true }
     ) throws(ModelFileError) -> Summary {
-        let packed = try PackedModelFile(path: path)
-        let model = try PreparedModel.openPacked(packed)
+        let mapped = try MappedFile(path: path)
+        let preamble = try PackedModelPreamble(mapped.bytes, path: path)
         let opened = try OpenedFile(path: path)
-        let mapped = packed.file.file
         guard opened.device == mapped.device, opened.inode == mapped.inode, opened.byteCount == mapped.byteCount else {
             throw changed(path)
         }
-        let digest = try digest(of: opened, zeroing: packed.preamble.digestRange, progress: progress)
-        guard digest == packed.preamble.digest else {
+        let digest = try digest(of: opened, zeroing: preamble.digestRange, progress: progress)
+        guard digest == preamble.digest else {
             throw ModelFileError(
                 .digestMismatch,
-                "Cannot verify '\(path)': its content has the digest sha256:\(digest), expected \(model.digest). "
-                    + "The file is damaged; pack the model again, or fetch it again.")
+                "Cannot verify '\(path)': its content has the digest sha256:\(digest), expected "
+                    + "sha256:\(preamble.digest). The file is damaged; pack the model again, or fetch it again.")
         }
+        let model = try PreparedModel.openPacked(PackedModelFile(mapped))
         return Summary(path: path, digest: model.digest, precision: model.precision, byteCount: opened.byteCount)
     }
 

@@ -37,10 +37,13 @@ struct PackedModelFile: Sendable {
     ///
     /// - Throws: those of `MappedFile`, `PackedModelPreamble`, `SafetensorsFile` and `PackedModelMetadata`.
     init(path: String) throws(ModelFileError) {
-        let mapped = try MappedFile(path: path)
-        preamble = try PackedModelPreamble(mapped.bytes, path: path)
+        try self.init(MappedFile(path: path))
+    }
+
+    init(_ mapped: MappedFile) throws(ModelFileError) {
+        preamble = try PackedModelPreamble(mapped.bytes, path: mapped.path)
         file = try SafetensorsFile(file: mapped)
-        metadata = try PackedModelMetadata(file.metadata, path: path)
+        metadata = try PackedModelMetadata(file.metadata, path: mapped.path)
     }
 
     /// The tensor that `prepared` describes: of the right shape and element, at a multiple of 64 bytes.

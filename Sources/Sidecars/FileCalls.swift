@@ -11,8 +11,8 @@ public protocol FileCalls: Sendable {
     func write(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) throws(SystemFault) -> Int
     /// `fsync`.
     func synchronize(_ descriptor: Int32) throws(SystemFault)
-    /// `linkat`: fails with `EEXIST` if `new` is there, whatever it is.
-    func link(_ name: [UInt8], to new: [UInt8], in folder: Int32) throws(SystemFault)
+    /// `renameat2` with `RENAME_NOREPLACE`: fails with `EEXIST` if `new` is there, whatever it is.
+    func renameExclusively(_ name: [UInt8], to new: [UInt8], in folder: Int32) throws(SystemFault)
     /// `renameat`: replaces what stands at `new`.
     func rename(_ name: [UInt8], to new: [UInt8], in folder: Int32) throws(SystemFault)
     /// `unlinkat`.
@@ -47,9 +47,18 @@ public struct SystemFileCalls: FileCalls {
         guard fsync(descriptor) == 0 else { throw SystemFault(errno) }
     }
 
-    public func link(_ name: [UInt8], to new: [UInt8], in folder: Int32) throws(SystemFault) {
-        _ = try repeated { linkat(folder, cString(name), folder, cString(new), 0) }
+    public func renameExclusively(_ name: [UInt8], to new: [UInt8], in folder: Int32) throws(SystemFault) {
+        guard let renameat2 = Self.renameat2 else { throw SystemFault(ENOSYS) }
+        let noReplace: UInt32 = 1
+        _ = try repeated { renameat2(folder, cString(name), folder, cString(new), noReplace) }
     }
+
+    /// glibc has had it since 2.28, but shows it only to those who ask for GNU extensions, which Swift's importer
+    /// does not; so it is looked up by name. The type is that of its declaration in stdio.h.
+    private static let renameat2: RenameAt2? = dlsym(nil, "renameat2").map { unsafeBitCast($0, to: RenameAt2.self) }
+
+    private typealias RenameAt2 =
+        @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
 
     public func rename(_ name: [UInt8], to new: [UInt8], in folder: Int32) throws(SystemFault) {
         _ = try repeated { renameat(folder, cString(name), folder, cString(new)) }

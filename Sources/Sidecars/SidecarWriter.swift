@@ -4,8 +4,9 @@ internal import Glibc
 ///
 /// A temporary is made in the sidecar's own folder (`O_EXCL`), written and synchronized; the caller looks at the
 /// picture once more; the temporary gets the sidecar's name; the folder is synchronized. Until the last step has
-/// succeeded the frame does not count as done. A new sidecar is put in place by `linkat`, which cannot overwrite
-/// anything; only a sidecar of our own is replaced, by `renameat`.
+/// succeeded the frame does not count as done. A new sidecar is put in place by a rename that cannot overwrite
+/// anything; only a sidecar of our own is replaced, by a plain one. Either way those who watch the folder are told of
+/// a file moved in.
 public struct SidecarWriter: Sendable {
     private let store: SidecarStore
     private let calls: any FileCalls
@@ -90,13 +91,12 @@ public struct SidecarWriter: Sendable {
         _ temporary: [UInt8], in folder: borrowing Descriptor, _ place: SidecarPlace
     ) throws(SidecarError) {
         do {
-            try calls.link(temporary, to: place.sidecar, in: folder.number)
-            try? calls.remove(temporary, in: folder.number)
+            try calls.renameExclusively(temporary, to: place.sidecar, in: folder.number)
             return
         } catch {
             switch error.code {
-            // Something is there, or the file system knows no second name for a file.
-            case EEXIST, EPERM, EOPNOTSUPP, ENOSYS, EMLINK: break
+            // Something is there, or the kernel, its file system or a sandbox knows no such rename.
+            case EEXIST, EINVAL, ENOSYS, EOPNOTSUPP, EPERM: break
             default: throw .system(error.code, "put the sidecar of \(place) in place")
             }
         }

@@ -85,7 +85,7 @@ import Testing
             }
         }
         var read = 0
-        for _ in 0..<20_000 {
+        for _ in 0..<4000 {
             guard let frame = try? root.claim(path, limit: 100) else { continue }
             read += 1
             guard frame.bytes == Array("mine".utf8) else {

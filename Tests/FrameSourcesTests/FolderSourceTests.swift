@@ -19,8 +19,11 @@ import FrameSources
     }
 
     @Test func aFileMovedInIsGivenOutAtOnce() async throws {
-        let harness = try SourceHarness(rules: .init(quiet: .seconds(3600), recheck: .milliseconds(150)))
-        try await harness.ready()
+        let folder = TemporaryFolder()
+        folder.write("first END", "first.jpg")
+        let harness = try SourceHarness(
+            folder: folder, rules: .init(quiet: .seconds(3600), recheck: .milliseconds(150)))
+        #expect(try await harness.paths(1) == ["first.jpg"])
         let outside = TemporaryFolder()
         let candidate = try await harness.undisturbed { round in
             outside.write("x END", "x")
@@ -304,9 +307,11 @@ import FrameSources
 
     // MARK: - Much at once
 
-    @Test(arguments: FrameOrder.allCases) func aBacklogLargerThanTheQueueComesInOrderAndWhole(order: FrameOrder) async throws {
+    @Test(arguments: FrameOrder.allCases) func aBacklogLargerThanTheQueueComesInOrderAndWhole(order: FrameOrder)
+        async throws
+    {
         let folder = TemporaryFolder()
-        let count = 500
+        let count = 160
         for index in 0..<count {
             folder.write("END", "\(index).jpg")
             var times = [timeval(tv_sec: 1_000_000 + (index * 7919) % count, tv_usec: 0), timeval()]
@@ -325,9 +330,10 @@ import FrameSources
     }
 
     @Test func aFloodOfEventsLosesNothing() async throws {
-        let harness = try SourceHarness(rules: .init(quiet: .milliseconds(50), recheck: .milliseconds(150), capacity: 100), capacity: 100)
+        let harness = try SourceHarness(
+            rules: .init(quiet: .milliseconds(50), recheck: .milliseconds(150), capacity: 100), capacity: 100)
         try await harness.ready()
-        let count = 3000
+        let count = 800
         let writer = Task.detached {
             for index in 0..<count { harness.folder.write("END", "f\(index).jpg") }
         }
@@ -389,6 +395,24 @@ import FrameSources
         }
         try await harness.until { harness.source.counters.watches == 3 }
         #expect(InotifyWatcher.shared.statistics.restarts >= 10)
+        try await harness.nothingElse()
+    }
+
+    @Test func manyFoldersThatWentStartTheWatcherAnew() async throws {
+        let harness = try SourceHarness()
+        try await harness.ready()
+        InotifyWatcher.shared.limitDeadWatches(to: 30)
+        defer { InotifyWatcher.shared.limitDeadWatches(to: 10_000) }
+        let before = InotifyWatcher.shared.statistics.restarts
+        for round in 0..<60 {
+            harness.folder.makeFolders("d\(round)")
+            harness.folder.write("END", "d\(round)/x.jpg")
+            #expect(try await harness.paths(1) == ["d\(round)/x.jpg"])
+            unlink(harness.folder.path("d\(round)/x.jpg"))
+            rmdir(harness.folder.path("d\(round)"))
+        }
+        try await harness.until { InotifyWatcher.shared.statistics.restarts > before }
+        #expect(InotifyWatcher.shared.statistics.errors == 0)
         try await harness.nothingElse()
     }
 

@@ -36,7 +36,9 @@ final class SourceHarness: Sendable {
     }
 
     /// The next candidate, finished as done; fails after a generous time.
-    func next(_ outcome: FrameOutcome? = .done, location: SourceLocation = #_sourceLocation) async throws -> FrameCandidate {
+    func next(_ outcome: FrameOutcome? = .done, location: SourceLocation = #_sourceLocation) async throws
+        -> FrameCandidate
+    {
         let candidate = await withTaskGroup(of: FrameCandidate?.self) { group in
             group.addTask { await self.source.next() }
             group.addTask {
@@ -47,7 +49,8 @@ final class SourceHarness: Sendable {
             group.cancelAll()
             return first
         }
-        let found = try #require(candidate, "no frame came; \(source.counters) \(source.degraded)", sourceLocation: location)
+        let found = try #require(
+            candidate, "no frame came; \(source.counters) \(source.degraded)", sourceLocation: location)
         if outcome == .done { done.value.insert(found.identity) }
         if let outcome { source.finish(found, outcome) }
         return found

@@ -18,10 +18,17 @@ import Testing
         _ model: PreparedModel? = nil, to path: String, precision: ModelPrecision = .bf16,
         identity: ModelIdentity? = nil, replacing: Bool = false
     ) throws -> ModelFileError.Code {
-        try errorCode {
+        var hasStarted = false
+        let code = try errorCode {
             try PackedModel.write(
-                from: model ?? self.model, to: path, precision: precision, identity: identity, replacing: replacing)
+                from: model ?? self.model, to: path, precision: precision, identity: identity, replacing: replacing
+            ) { _ in
+                hasStarted = true
+                return true
+            }
         }
+        #expect(!hasStarted, "refused only after minutes of writing")
+        return code
     }
 
     @Test func nothingIsReplacedUnasked() throws {

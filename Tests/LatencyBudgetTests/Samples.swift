@@ -1,0 +1,56 @@
+import LatencyBudget
+
+/// The paper's ladder and the nominal device, as most tests use them.
+enum Samples {
+    static func ladder(_ resolutions: [Int] = [256, 512, 768, 1024]) throws -> Ladder {
+        try Ladder.published(resolutions: resolutions)
+    }
+
+    static let model = CostModel.nominal
+
+    static func planner(
+        _ resolutions: [Int] = [256, 512, 768, 1024], model: CostModel? = Samples.model,
+        configuration: PlannerConfiguration = .init()
+    ) throws -> Planner {
+        Planner(ladder: try ladder(resolutions), model: model, configuration: configuration)
+    }
+
+    /// Idle time of the shortest useful answer with a request's usual values, ms.
+    static func time(_ pixels: Int, tokens: Int = 8, model: CostModel = Samples.model) -> Double {
+        model.phases(
+            Rung(pixels: pixels), sourcePixels: CostModel.usualSourcePixels, textTokens: 32, tokens: tokens
+        ).total
+    }
+
+    /// What a frame takes when computing and memory are slower by factors.
+    static func measured(
+        _ plan: Plan, tokens: Int = 20, computing: Double = 1, memory: Double = 1, model: CostModel = Samples.model
+    ) -> PhaseTimes {
+        var times = model.phases(
+            plan.rung, sourcePixels: CostModel.usualSourcePixels, textTokens: 32, tokens: tokens)
+        times.decode *= computing
+        times.preprocess *= computing
+        times.vision *= computing
+        times.prefill *= computing
+        times.generate *= memory
+        return times
+    }
+}
+
+extension PlanDecision {
+    var plan: Plan? {
+        if case .run(let plan) = self { plan } else { nil }
+    }
+
+    var expiry: ExpiryReason? {
+        if case .expired(let reason) = self { reason } else { nil }
+    }
+}
+
+extension SeededGenerator {
+    /// Evenly from 0 up to 1.
+    mutating func share() -> Double { Double(next() >> 11) * 0x1p-53 }
+
+    /// A factor that is off by up to `part` either way.
+    mutating func noise(_ part: Double) -> Double { 1 + part * (2 * share() - 1) }
+}
