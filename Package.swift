@@ -85,6 +85,14 @@ let package = Package(
         .testTarget(name: "LatencyBudgetTests", dependencies: ["LatencyBudget"], swiftSettings: swiftSettings),
         .testTarget(name: "SidecarsTests", dependencies: ["Sidecars"], swiftSettings: swiftSettings),
         .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources"], swiftSettings: swiftSettings),
-        .testTarget(name: "CaptionServiceTests", dependencies: ["CaptionService"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "CaptionServiceTests",
+            dependencies: [
+                "CaptionService", "FrameSources", "Sidecars", .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ], swiftSettings: swiftSettings),
+        // The two programs as a person runs them.
+        .testTarget(
+            name: "CommandTests", dependencies: ["fastvlm", "fastvlmd", "Sidecars", "ModelFiles"], swiftSettings: swiftSettings),
     ]
 )
