@@ -8,6 +8,11 @@ public struct DeviceHealth: Sendable, Equatable {
     /// The hottest thermal zone, in degrees Celsius.
     public var temperature: Double?
 
+    public init(residentMiB: Int? = nil, temperature: Double? = nil) {
+        self.residentMiB = residentMiB
+        self.temperature = temperature
+    }
+
     /// Reads the present state.
     ///
     /// - Parameters:

@@ -2,7 +2,7 @@ public import FrameSources
 internal import Images
 public import Logging
 public import ServiceLifecycle
-internal import Sidecars
+public import Sidecars
 
 /// Takes settled pictures from watched folders, has an engine read them, and commits what it says as sidecars.
 ///
@@ -13,6 +13,7 @@ public struct FolderCaptionService: Service {
     private let engine: any PictureEngine
     private let folders: [String: CaptionedFolder]
     private let degraded: Set<String>
+    private let onCommit: @Sendable (CommittedResult) -> Void
     private let logger: Logger
 
     /// Opens the folders and removes what unfinished commits left in them.
@@ -21,9 +22,11 @@ public struct FolderCaptionService: Service {
     ///   - options: How folders are watched.
     ///   - requiresFolders: Whether a folder that is missing is an error. The default is false: it is waited for.
     ///   - degraded: What is known not to work as it should, for the results' health.
+    ///   - onCommit: Told of each result when its sidecar is on the disk.
     public init(
         _ configuration: DaemonConfiguration, engine: any PictureEngine, options: FolderSourceOptions = .init(),
-        requiresFolders: Bool = false, degraded: Set<String> = [], logger: Logger
+        requiresFolders: Bool = false, degraded: Set<String> = [], logger: Logger,
+        onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
         var folders: [String: CaptionedFolder] = [:]
         for watch in configuration.watches {
@@ -48,6 +51,7 @@ public struct FolderCaptionService: Service {
         self.folders = folders
         self.engine = engine
         self.degraded = degraded
+        self.onCommit = onCommit
         self.logger = logger
     }
 
@@ -65,7 +69,7 @@ public struct FolderCaptionService: Service {
             throw DaemonError(.folder, error.message)
         }
         logger.info("Watching", metadata: ["folders": "\(folders.values.map(\.watch.path).sorted().joined(separator: ", "))"])
-        while let candidate = await cancelWhenGracefulShutdown({ await source.next() }) {
+        while !Task.isShuttingDownGracefully, let candidate = await cancelWhenGracefulShutdown({ await source.next() }) {
             source.finish(candidate, await caption(candidate))
         }
         await source.stop()
@@ -110,9 +114,7 @@ public struct FolderCaptionService: Service {
                 return .putBack
             }
         }
-        let outcome = await commit(document, candidate, folder, logger)
-        if outcome == .done { log(document, logger) }
-        return outcome
+        return await commit(document, candidate, folder, logger)
     }
 
     /// Commits `document`; where the disk refuses, keeps it and tries again for as long as it takes.
@@ -123,6 +125,8 @@ public struct FolderCaptionService: Service {
         while true {
             do {
                 try folder.commit(document, for: candidate)
+                log(document, logger)
+                onCommit(CommittedResult(folder: candidate.root, path: candidate.path, document: document))
                 return .done
             } catch {
                 switch error.kind {
@@ -173,4 +177,13 @@ public struct FolderCaptionService: Service {
             logger.notice("Expired")
         }
     }
+}
+
+/// A result whose sidecar is on the disk.
+public struct CommittedResult: Sendable {
+    /// The watched folder's name in the configuration.
+    public let folder: String
+    /// The picture's path beneath the folder.
+    public let path: RelativePath
+    public let document: SidecarDocument
 }
