@@ -95,8 +95,6 @@ private struct PackedModelWriter {
         _ progress: (PackedModel.Progress) -> Bool
     ) throws(ModelFileError) {
         view.advise(.sequential)
-        // The pages of a large model must not pile up in memory.
-        defer { view.advise(.done) }
         let columns = view.shape.count > 1 ? max(1, view.count / max(1, view.shape[0])) : max(1, view.count)
         let rowsAtOnce = max(1, Self.pieceCount / columns)
         var floats = [Float](repeating: 0, count: min(view.count, rowsAtOnce * columns))
@@ -110,6 +108,8 @@ private struct PackedModelWriter {
                 guard let rowScale else { return }
                 for index in 0..<count { base[index] *= rowScale[(start + index) / columns] }
             }
+            // The pages of a large tensor must not pile up in memory.
+            view.advise(.done)
             try check(floats[..<count], as: element, of: view, from: start)
             if element == .f32 {
                 try write(floats.span.extracting(first: count).bytes, progress)

@@ -218,7 +218,10 @@ import Testing
             limit.rlim_cur = 100_000
             try #require(setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0)
             let error = #expect(throws: ModelFileError.self) {
-                try PackedModel.write(from: model, to: target["model.fastvlm"], precision: .f32)
+                try PackedModel.write(from: model, to: target["model.fastvlm"], precision: .f32) { _ in
+                    Issue.record("refused only after writing has begun")
+                    return true
+                }
             }
             #expect(error?.code == .writeFailed)
             #expect(target.names == [])
