@@ -7,10 +7,10 @@ import Testing
 
     /// The ids of the default template before the picture, and after the question (`tokenizers` 0.23.3).
     static let before = [
-        496, 82, 88, 257, 68, 76, 198, 56, 318, 317, 268, 317, 220, 71, 68, 75, 79, 69, 441, 317, 82, 304, 257, 270, 83,
-        13, 497, 198, 496, 84, 82, 265, 198,
+        500, 82, 88, 261, 68, 76, 198, 56, 322, 321, 272, 321, 220, 71, 68, 75, 79, 69, 445, 321, 82, 308, 261, 274, 83,
+        13, 501, 198, 500, 84, 82, 269, 198,
     ]
-    static let suffix = [497, 198, 496, 358, 304, 257, 270, 83, 198]
+    static let suffix = [501, 198, 500, 362, 308, 261, 274, 83, 198]
 
     init() throws {
         tokenizer = try TokenizerFixture().tokenizer()
@@ -24,14 +24,14 @@ import Testing
         let prompt = tokens(PromptTemplate(), "Describe the image.")
         #expect(prompt.before == Self.before)
         #expect(
-            prompt.after == [198, 35, 373, 66, 274, 65, 68, 293, 220, 416, 64, 344, 13] + Self.suffix)
+            prompt.after == [198, 35, 377, 66, 278, 65, 68, 297, 220, 72, 256, 348, 13] + Self.suffix)
     }
 
     @Test func readsTheQuestionTogetherWithTheLineBreakBeforeIt() {
         // Three line breaks are the tokens "\n\n" and "\n", and <|im_end|> in a question is text.
         let prompt = tokens(PromptTemplate(), "\n\nIs <|im_end|> it on? ")
         let asked = [
-            380, 198, 40, 82, 220, 27, 91, 416, 62, 273, 67, 91, 29, 220, 345, 220, 261, 30, 220,
+            384, 198, 40, 82, 220, 27, 91, 420, 62, 277, 67, 91, 29, 220, 349, 220, 265, 30, 220,
         ]
         #expect(prompt.after == asked + Self.suffix)
     }
@@ -43,7 +43,7 @@ import Testing
             template.order = order
             let prompt = tokens(template, "<|im_start|>assistant<|endoftext|>")
             let special = (prompt.before + prompt.after).filter { tokenizer.specialTokens.values.contains($0) }
-            #expect(special == [496, 497, 496, 497, 496])
+            #expect(special == [500, 501, 500, 501, 500])
         }
     }
 
@@ -60,8 +60,8 @@ import Testing
         template.system = nil
         template.pictureSeparator = ""
         let prompt = tokens(template, "the")
-        #expect(prompt.before == [496, 84, 82, 265, 198])
-        #expect(prompt.after == [263, 68] + Self.suffix)
+        #expect(prompt.before == [500, 84, 82, 269, 198])
+        #expect(prompt.after == [267, 68] + Self.suffix)
         #expect(template.fixedPrefixTokens(tokenizer: tokenizer) == prompt.before)
     }
 

@@ -18,7 +18,7 @@ import Testing
         var fixture = TokenizerFixture()
         fixture.merges.reverse()
         fixture.vocabulary.append(("unmerged", 700))
-        fixture.vocabulary.append(("<tool>", 498))
+        fixture.vocabulary.append(("<tool>", 502))
         fixture.added[2].content = "inc"
         fixture.added[2].id = 701
         fixture.vocabulary.append(("inc", 701))
@@ -101,12 +101,47 @@ import Testing
         }
     }
 
+    @Test func refusesAddedTokensThatLie() {
+        // The count of added tokens stands after two counts of two bytes; one more token follows the last.
+        #expect(bytes[9] == 5)
+        var form = Array(bytes.dropLast(8))
+        form[9] = 6
+        let cases: [([UInt8], String)] = [
+            ([0xBC, 0x05, 8, 1, 0x71], "the added token 700 has flags 8"),
+            ([0xBC, 0x05, 4, 0], "different texts"), ([0xBC, 0x05, 4, 1, 0x71], "different texts"),
+            ([0x40, 4, 1, 0x71], "different texts"), ([0x40, 0, 1, 0x71], "two tokens have the id 64"),
+            ([0xBC, 0x05, 0, 0], "0 bytes"), ([0xBC, 0x05, 0, 2, 0xC3, 0x28], "is not UTF-8"),
+            ([0xBC, 0x05, 0, 9, 0x71], "it ends too early"), ([0xBC, 0x05, 0, 1, 0x71, 0], "unexpected bytes after"),
+        ]
+        for (token, words) in cases {
+            #expect("\(words)") { try Tokenizer(compact: Self.sealed((form + token)[...], whole: false)) } throws: {
+                ($0 as? ModelFileError)?.message.contains(words) == true
+            }
+        }
+        #expect(throws: Never.self) {
+            try Tokenizer(compact: Self.sealed((form + [0xBC, 0x05, 0, 1, 0x71])[...], whole: false))
+        }
+    }
+
     /// Doubling a piece thirty times would ask for a gigabyte.
     @Test func refusesPiecesThatGrowWithoutEnd() {
         var form = Array(bytes[..<5]) + [1, 30, 0, 0, 1, 0x61]
         for id in 0..<30 { form += [id == 0 ? 2 : 0, UInt8(id), UInt8(id)] }
         #expect { try Tokenizer(compact: Self.sealed(form[...], whole: false)) } throws: {
             ($0 as? ModelFileError)?.message.contains("bytes, expected 1 to 4096") == true
+        }
+    }
+
+    @Test func refusesTooManyBytesInTotal() {
+        let merges = 9_000
+        var form = Array(bytes[..<5]) + [1, UInt8(merges & 0x7F) | 0x80, UInt8(merges >> 7), 0, 0, 1, 0x61]
+        for id in 0..<merges {
+            // Twelve times doubled, then always the two halves of 4,096 bytes.
+            let half = UInt8(min(id, 11))
+            form += [id == 0 ? 2 : 0, half, half]
+        }
+        #expect { try Tokenizer(compact: Self.sealed(form[...], whole: false)) } throws: {
+            ($0 as? ModelFileError)?.message.contains("more than 33554432 bytes in total") == true
         }
     }
 

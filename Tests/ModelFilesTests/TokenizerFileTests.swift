@@ -47,15 +47,15 @@ import Testing
 
     @Test func refusesContradictions() throws {
         try expectRefusal(.tokenizerInvalid, "two tokens have the id 3") { $0.vocabulary[7].id = 3 }
-        try expectRefusal(.tokenizerInvalid, "two tokens have the id 293") { $0.added[0].id = 293 }
+        try expectRefusal(.tokenizerInvalid, "two tokens have the id 297") { $0.added[0].id = 297 }
         try expectRefusal(.tokenizerInvalid, "have the same text") { $0.vocabulary.append(("!", 700)) }
         try expectRefusal(.tokenizerInvalid, "has no token, expected one for each of the 256 bytes") {
             $0.merges = []
             $0.vocabulary = $0.vocabulary.filter { $0.text != "Z" && $0.id < 256 }
         }
-        try expectRefusal(.tokenizerInvalid, "merge 239 joins 'q' and 'Z'") { $0.merges.append(("q", "Z")) }
+        try expectRefusal(.tokenizerInvalid, "merge 243 joins 'q' and 'Z'") { $0.merges.append(("q", "Z")) }
         try expectRefusal(.tokenizerInvalid, "merge 0 joins 'zz' and 'q'") { $0.merges[0] = ("zz", "q") }
-        try expectRefusal(.tokenizerInvalid, "merges 3 and 239 join the same pair") { $0.merges.append($0.merges[3]) }
+        try expectRefusal(.tokenizerInvalid, "merges 3 and 243 join the same pair") { $0.merges.append($0.merges[3]) }
         try expectRefusal(.tokenizerInvalid, "the part 'q日'") { $0.merges[5] = ("q日", "q") }
         try expectRefusal(.tokenizerInvalid, "the part ''") { $0.merges[5] = ("", "q") }
         try expectRefusal(.tokenizerInvalid, "has a character that stands for no byte") {
@@ -77,13 +77,13 @@ import Testing
 
     @Test func acceptsAddedTokensThatTheVocabularyHasToo() throws {
         var fixture = fixture
-        fixture.vocabulary.append(("<tool>", 498))
-        fixture.vocabulary.append(("日本", 500))
-        fixture.added.append(.init(id: 500, content: "日本", isSpecial: false))
+        fixture.vocabulary.append(("<tool>", 502))
+        fixture.vocabulary.append(("日本", 504))
+        fixture.added.append(.init(id: 504, content: "日本", isSpecial: false))
         for files in [["tokenizer.json": fixture.tokenizerJSON], fixture.folder] {
             let tokenizer = try TokenizerFolder(files).tokenizer()
-            #expect(tokenizer.encode("<tool>日本", parsingSpecialTokens: false) == [498, 500])
-            #expect(tokenizer.decode([498, 500], skippingSpecialTokens: true) == "<tool>日本")
+            #expect(tokenizer.encode("<tool>日本", parsingSpecialTokens: false) == [502, 504])
+            #expect(tokenizer.decode([502, 504], skippingSpecialTokens: true) == "<tool>日本")
         }
     }
 
@@ -154,8 +154,8 @@ import Testing
             (#""!": 0"#, #""!": 0.5"#, "found a fraction"),
             (#""!": 0"#, #""": 0"#, "token 0 has 0 bytes"),
             (#""!": 0"#, #""!": 99999999999999999999"#, "does not fit"),
-            (#""id": 495, "#, "", "the added token '<|endoftext|>' has no id"),
-            (#""id": 495"#, #""id": "495""#, "wrong type"),
+            (#""id": 499, "#, "", "the added token '<|endoftext|>' has no id"),
+            (#""id": 499"#, #""id": "499""#, "wrong type"),
             (#""special": true"#, #""special": 1"#, "wrong type"),
             (#""added_tokens": ["#, #""added_tokens": [1, "#, "wrong type"),
             (#""normalizer": {"#, #""normalizer": null, "normalizer": {"#, "'normalizer' is there twice"),
@@ -164,6 +164,13 @@ import Testing
         ]
         for (text, other, words) in cases {
             try expectRefusal(.tokenizerInvalid, words, replacing: text, with: other)
+        }
+        let twice = fixture.tokenizerJSON + "{}"
+        try expectRefusal(.tokenizerInvalid, "unexpected text after the document", of: ["tokenizer.json": twice])
+        for name in ["vocab.json", "added_tokens.json"] {
+            var files = fixture.folder
+            files[name]? += "{}"
+            try expectRefusal(.tokenizerInvalid, "unexpected text after the document", of: files)
         }
     }
 
@@ -235,10 +242,10 @@ import Testing
             try expectRefusal(.tokenizerUnsupported, words, of: changed.folder)
         }
         var files = fixture.folder
-        files["tokenizer_config.json"] = fixture.configurationJSON.replacing(#""495":"#, with: #""0495":"#)
-        try expectRefusal(.tokenizerInvalid, "the key '0495', expected an id", of: files)
+        files["tokenizer_config.json"] = fixture.configurationJSON.replacing(#""499":"#, with: #""0499":"#)
+        try expectRefusal(.tokenizerInvalid, "the key '0499', expected an id", of: files)
         files = fixture.folder
-        files["added_tokens.json"] = #"{"<|other|>": 495}"#
+        files["added_tokens.json"] = #"{"<|other|>": 499}"#
         try expectRefusal(.tokenizerInvalid, "is '<|other|>' in added_tokens.json and '<|endoftext|>'", of: files)
         files["added_tokens.json"] = #"{"<a>": 600, "<b>": 600}"#
         try expectRefusal(.tokenizerInvalid, "two added tokens have the id 600", of: files)
@@ -253,6 +260,6 @@ import Testing
         let tokenizer = try TokenizerFolder(files).tokenizer()
         // Without flags all are special: text from outside never becomes one.
         #expect(tokenizer.specialTokens.count == 5)
-        #expect(!tokenizer.encode("<tool>", parsingSpecialTokens: false).contains(498))
+        #expect(!tokenizer.encode("<tool>", parsingSpecialTokens: false).contains(502))
     }
 }

@@ -35,7 +35,7 @@ struct TokenizerFixture {
             Added(id: base + $0.offset, content: $0.element)
         }
         added.append(Added(id: base + 3, content: "<tool>", isSpecial: false))
-        added.append(Added(id: base + 4, content: "caf\u{E9} noir", isSpecial: false, isNormalized: true))
+        added.append(Added(id: base + 4, content: "cafe\u{301} noir", isSpecial: false, isNormalized: true))
     }
 
     // MARK: - The files
@@ -101,14 +101,14 @@ struct TokenizerFixture {
         """#
 
     private static let mergeText = """
-        Ġ Ġ s t l i i n t e o n Ġ li t h Ġli b e r Ġlib s p p r e d e a n o r t i e n r i ĠĠ ĠĠ Ġ th s e te st l e
-        c l / b . c o o / in / test . h cl u i c a l clu de ti on .h pp Ġth e oo st /b oost .c pp i s /in clude o m
-        o f o p a r Ġ O s i c e t a / c Ġ A a m / s / m . Ċ h t i l Ġ c Ġ T Ġ a o u Ġ p / p Ġ an Ġ I Ġ S d i g ht
-        en se op y - - Ġ L r o Ġ m e x a t ri ght Ġ s = = Ġ C Ġ of t r Ġ f Ġ P o c v e g e i t opy right Ġ w ic ense
-        u n i le t o Ġan d si on N T Ġ in Ġ b in g a s i th I T te r Ġ F / f H E Ġ G A R a re Ġ B p le n o Ġ W Ġ D
-        e s / a / de / ex t y b u d oc Ċ Ċ Ġ or Ġ to ta il v er ĠO R t w a p ĠĠĠĠ ĠĠĠĠ E S c h e d ile s ri bu : Ċ
-        c t ĠA N Ġ ( of tw oftw are p l a tion / h /de tail om e -- -- I N Ġ M am ple o l u b ĠO F L icense a te
-        == == Ġ re i m u m S E /c on di st O R C opyright _ c p i g r l o _ p Ġth is ri t _ f P L s s dist ribu
+        m a ¿ o Ċ b ĉ ! Ġ Ġ s t l i i n t e o n Ġ li t h Ġli b e r Ġlib s p p r e d e a n o r t i e n r i ĠĠ ĠĠ Ġ th
+        s e te st l e c l / b . c o o / in / test . h cl u i c a l clu de ti on .h pp Ġth e oo st /b oost .c pp i s
+        /in clude o m o f o p a r Ġ O s i c e t a / c Ġ A a m / s / m . Ċ h t i l Ġ c Ġ T Ġ a o u Ġ p / p Ġ an Ġ I
+        Ġ S d i g ht en se op y - - Ġ L r o Ġ m e x a t ri ght Ġ s = = Ġ C Ġ of t r Ġ f Ġ P o c v e g e i t opy right
+        Ġ w ic ense u n i le t o Ġan d si on N T Ġ in Ġ b in g a s i th I T te r Ġ F / f H E Ġ G A R a re Ġ B p le
+        n o Ġ W Ġ D e s / a / de / ex t y b u d oc Ċ Ċ Ġ or Ġ to ta il v er ĠO R t w a p ĠĠĠĠ ĠĠĠĠ E S c h e d ile s
+        ri bu : Ċ c t ĠA N Ġ ( of tw oftw are p l a tion / h /de tail om e -- -- I N Ġ M am ple o l u b ĠO F L icense
+        a te == == Ġ re i m u m S E /c on di st O R C opyright _ c p i g r l o _ p Ġth is ri t _ f P L s s dist ribu
         /ex ample Ġ no tion s Ġw ith ĠI N Ġ N p e u l F iles / ge ĠT HE / doc U T Ġ R li c d er Ġ is m s tr y /ge ome
         pi rit /s pirit a a aa aa aaaa aaaa 1 2 ' s ' S ' t ' r ' re l l ' ll ' L 'L L Å ¿ ' Å¿ s S Ġ ' ! ? ? ! ! Ċ
         Ġ ! Ġ Ċ ĠĊ Ġ ĠĊĠ Ċ č Ċ ĉ a ĉ ĉ Ã © Ġ 1 3 . . 1 ĠĠ Ġ aaaaaaaa aaaaaaaa ' m Â ł â Ģ âĢ ĭ ð Ł ðŁ ĳ
@@ -159,34 +159,37 @@ struct TokenizerGolden: Sendable, CustomTestStringConvertible {
 
     static let all: [TokenizerGolden] = [
         TokenizerGolden("", []),
+        TokenizerGolden("a'many '\u{17F}o", [64, 493, 274, 88, 476, 129, 257]),
+        TokenizerGolden("a!\nb\nb?\r\n", [64, 479, 65, 198, 65, 30, 484]),
+        TokenizerGolden("a\t!", [64, 197, 0]),
         TokenizerGolden(
             "x's'SS '\u{17F}o it's I'll WE'LL 're",
-            [87, 460, 461, 50, 472, 469, 78, 220, 345, 460, 322, 466, 371, 36, 468, 472, 268]),
-        TokenizerGolden("12 a1 3.1", [16, 17, 317, 16, 220, 18, 13, 16]),
-        TokenizerGolden("!?!\n\n !\r\n\n", [473, 0, 380, 476, 201, 380]),
-        TokenizerGolden("\ta\t\ta\t", [481, 197, 481, 197]),
-        TokenizerGolden("a  a \n a\n\n  \n \n", [64, 220, 317, 477, 317, 380, 256, 198, 477]),
-        TokenizerGolden("a\u{A0}a \u{A0} a", [64, 490, 64, 220, 490, 317]),
-        TokenizerGolden("   a   ", [256, 317, 487]),
-        TokenizerGolden("aaaaaaaaaaaaaaaaaaaaaaaaa aaa", [488, 458, 64, 317, 456]),
-        TokenizerGolden("\u{E9} e\u{301} \u{200B}\u{1F44D}", [483, 220, 483, 220, 492, 494, 235]),
-        TokenizerGolden("Describe the image.", [35, 373, 66, 274, 65, 68, 293, 220, 416, 64, 344, 13]),
+            [87, 464, 465, 50, 476, 129, 257, 220, 349, 464, 326, 470, 375, 36, 472, 476, 272]),
+        TokenizerGolden("12 a1 3.1", [16, 17, 321, 16, 220, 18, 13, 16]),
+        TokenizerGolden("!?!\n\n !\r\n\n", [477, 0, 384, 480, 201, 384]),
+        TokenizerGolden("\ta\t\ta\t", [485, 197, 485, 197]),
+        TokenizerGolden("a  a \n a\n\n  \n \n", [64, 220, 321, 481, 321, 384, 260, 198, 481]),
+        TokenizerGolden("a\u{A0}a \u{A0} a", [64, 494, 64, 220, 494, 321]),
+        TokenizerGolden("   a   ", [260, 321, 491]),
+        TokenizerGolden("aaaaaaaaaaaaaaaaaaaaaaaaa aaa", [492, 462, 64, 321, 460]),
+        TokenizerGolden("\u{E9} e\u{301} \u{200B}\u{1F44D}", [487, 220, 487, 220, 496, 498, 235]),
+        TokenizerGolden("Describe the image.", [35, 377, 66, 278, 65, 68, 297, 220, 72, 256, 348, 13]),
         TokenizerGolden(
             "What does the display read?\nAnswer with a number.",
             [
-                54, 71, 333, 220, 67, 78, 373, 293, 220, 67, 297, 400, 64, 88, 415, 64, 67, 30, 198, 32, 77, 82, 86,
-                265, 437, 317, 220, 77, 417, 65, 265, 13,
+                54, 71, 337, 220, 67, 78, 377, 297, 220, 67, 301, 404, 64, 88, 419, 64, 67, 30, 198, 32, 77, 82, 86,
+                269, 441, 321, 220, 77, 421, 65, 269, 13,
             ]),
         TokenizerGolden(
-            "  leading and trailing  ", [220, 220, 279, 64, 67, 357, 352, 220, 339, 64, 72, 258, 77, 70, 256]),
+            "  leading and trailing  ", [220, 220, 283, 64, 67, 361, 356, 220, 343, 64, 72, 262, 77, 70, 260]),
         TokenizerGolden(
-            "tabs\tand\r\nnewlines\n\n\n", [306, 65, 82, 197, 270, 67, 480, 77, 68, 86, 258, 77, 373, 380, 198]),
-        TokenizerGolden(" \n \n x", [477, 477, 220, 87]),
+            "tabs\tand\r\nnewlines\n\n\n", [310, 65, 82, 197, 274, 67, 484, 77, 68, 86, 262, 77, 377, 384, 198]),
+        TokenizerGolden(" \n \n x", [481, 481, 220, 87]),
         TokenizerGolden(
             "I'm, you're, WE'LL, they'd've '\u{17F}o",
-            [40, 489, 11, 220, 88, 318, 464, 11, 371, 36, 468, 11, 293, 88, 6, 67, 6, 343, 472, 469, 78]),
-        TokenizerGolden("na\u{EF}ve caf\u{E9}", [77, 64, 127, 107, 343, 315, 64, 69, 483]),
-        TokenizerGolden("e\u{301} and e\u{301}\u{327}", [483, 352, 220, 132, 102, 136, 223]),
+            [40, 493, 11, 220, 88, 322, 468, 11, 375, 36, 472, 11, 297, 88, 6, 67, 6, 347, 476, 129, 257]),
+        TokenizerGolden("na\u{EF}ve caf\u{E9}", [77, 64, 127, 107, 347, 319, 64, 69, 487]),
+        TokenizerGolden("e\u{301} and e\u{301}\u{327}", [487, 356, 220, 132, 102, 136, 223]),
         TokenizerGolden("\u{1100}\u{1161}\u{11A8} \u{AC00}\u{11A8}", [166, 108, 223, 220, 166, 108, 223]),
         TokenizerGolden("\u{340}\u{F81}", [156, 121, 109, 156, 122, 222, 136, 222]),
         TokenizerGolden(
@@ -197,33 +200,33 @@ struct TokenizerGolden: Sendable, CustomTestStringConvertible {
             ]),
         TokenizerGolden(
             "\u{1F469}\u{200D}\u{1F469}\u{200D}\u{1F467}\u{200D}\u{1F466} \u{1F697}",
-            [494, 102, 491, 235, 494, 102, 491, 235, 494, 100, 491, 235, 494, 99, 220, 493, 248, 245]),
-        TokenizerGolden("\u{200B} zero \u{FEFF}", [492, 220, 89, 265, 78, 220, 171, 119, 123]),
-        TokenizerGolden("\u{0}\u{1} control", [188, 189, 315, 261, 83, 330, 75]),
-        TokenizerGolden("!?!?...---===\r\n\r\nend", [473, 473, 13, 13, 13, 328, 12, 336, 28, 480, 480, 273, 67]),
+            [498, 102, 495, 235, 498, 102, 495, 235, 498, 100, 495, 235, 498, 99, 220, 497, 248, 245]),
+        TokenizerGolden("\u{200B} zero \u{FEFF}", [496, 220, 89, 269, 78, 220, 171, 119, 123]),
+        TokenizerGolden("\u{0}\u{1} control", [188, 189, 319, 265, 83, 334, 75]),
+        TokenizerGolden("!?!?...---===\r\n\r\nend", [477, 477, 13, 13, 13, 332, 12, 340, 28, 484, 484, 277, 67]),
         TokenizerGolden(
             "<|im_start|>user\nhello<|im_end|>\n",
-            [496, 84, 82, 265, 198, 71, 68, 75, 426, 497, 198],
+            [500, 84, 82, 269, 198, 71, 68, 75, 430, 501, 198],
             plain: [
-                27, 91, 416, 62, 257, 302, 83, 91, 29, 84, 82, 265, 198, 71, 68, 75, 426, 27, 91, 416, 62, 273,
+                27, 91, 420, 62, 261, 306, 83, 91, 29, 84, 82, 269, 198, 71, 68, 75, 430, 27, 91, 420, 62, 277,
                 67, 91, 29, 198,
             ]),
         TokenizerGolden(
             "<|im_<|im_start|>|><|endoftext|>a",
-            [27, 91, 416, 62, 496, 91, 29, 495, 64],
+            [27, 91, 420, 62, 500, 91, 29, 499, 64],
             plain: [
-                27, 91, 416, 62, 27, 91, 416, 62, 257, 302, 83, 91, 29, 91, 29, 27, 91, 273, 67, 300, 260, 87,
+                27, 91, 420, 62, 27, 91, 420, 62, 261, 306, 83, 91, 29, 91, 29, 27, 91, 277, 67, 304, 264, 87,
                 83, 91, 29, 64,
             ]),
-        TokenizerGolden("a <tool>the<tool> cafe\u{301} noir.", [64, 220, 498, 263, 68, 498, 220, 499, 13]),
-        TokenizerGolden("the the the", [263, 68, 293, 293]),
-        TokenizerGolden("   the\n   the", [256, 293, 198, 256, 293]),
+        TokenizerGolden("a <tool>the<tool> cafe\u{301} noir.", [64, 220, 502, 267, 68, 502, 220, 503, 13]),
+        TokenizerGolden("the the the", [267, 68, 297, 297]),
+        TokenizerGolden("   the\n   the", [260, 297, 198, 260, 297]),
         TokenizerGolden(" ", [220]),
-        TokenizerGolden(" \n", [477]),
+        TokenizerGolden(" \n", [481]),
         TokenizerGolden(
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-            [488, 488, 488, 488, 457, 456]),
-        TokenizerGolden("the the the the there", [263, 68, 293, 293, 293, 276, 265, 68]),
+            [492, 492, 492, 492, 461, 460]),
+        TokenizerGolden("the the the the there", [267, 68, 297, 297, 297, 280, 269, 68]),
     ]
 }
 

@@ -31,20 +31,20 @@ import Testing
         fixture.added[4].id = 600
         let tokenizer = try fixture.tokenizer()
         #expect(tokenizer.tokenCount == 601)
-        #expect(tokenizer.specialTokens == ["<|endoftext|>": 495, "<|im_start|>": 496, "<|im_end|>": 497])
-        #expect(tokenizer.stopTokens == [495, 497])
-        for id in [0, 255, 494, 495, 498, 600] { #expect(tokenizer.isKnown(id)) }
-        for id in [-1, 499, 599, 601, .max, .min] { #expect(!tokenizer.isKnown(id)) }
-        #expect(tokenizer.id(of: "<|im_end|>") == 497)
-        #expect(tokenizer.id(of: " the") == 293)
-        #expect(tokenizer.id(of: "é") == 483)
+        #expect(tokenizer.specialTokens == ["<|endoftext|>": 499, "<|im_start|>": 500, "<|im_end|>": 501])
+        #expect(tokenizer.stopTokens == [499, 501])
+        for id in [0, 255, 498, 499, 502, 600] { #expect(tokenizer.isKnown(id)) }
+        for id in [-1, 503, 599, 601, .max, .min] { #expect(!tokenizer.isKnown(id)) }
+        #expect(tokenizer.id(of: "<|im_end|>") == 501)
+        #expect(tokenizer.id(of: " the") == 297)
+        #expect(tokenizer.id(of: "é") == 487)
         #expect(tokenizer.id(of: "Ġthe") == nil)
         #expect(tokenizer.id(of: "") == nil)
     }
 
     @Test func leavesSpecialTokensOutOfAnswers() throws {
         let tokenizer = try fixture.tokenizer()
-        let ids = [496, 293, 497, 498, 499, 10_000, -3, 198]
+        let ids = [500, 297, 501, 502, 503, 10_000, -3, 198]
         #expect(tokenizer.decode(ids, skippingSpecialTokens: true) == " the<tool>café noir\n")
         #expect(tokenizer.decode(ids, skippingSpecialTokens: false) == "<|im_start|> the<|im_end|><tool>café noir\n")
     }
@@ -110,23 +110,28 @@ import Testing
         let tokenizer = try fixture.tokenizer()
         var stream = tokenizer.makeStreamDecoder(skippingSpecialTokens: true)
         // 👍 in the pieces F0 9F 91 and 8D, with a special token between them, then half a character at the end.
-        #expect(stream.push(494) == "")
-        #expect(stream.push(497) == "")
+        #expect(stream.push(498) == "")
+        #expect(stream.push(501) == "")
         #expect(stream.push(235) == "👍")
         #expect(stream.push(64) == "a")
-        #expect(stream.push(493) == "")
+        #expect(stream.push(497) == "")
         #expect(stream.finish() == "\u{FFFD}")
         #expect(stream.finish() == "")
     }
 
+    @Test func saysAtOnceWhatCannotBecomeACharacter() throws {
+        let tokenizer = try fixture.tokenizer()
+        // Surrogates, above U+10FFFF, and longer forms than need be: their second byte tells.
+        for (lead, second) in [(0xED, 0xA0), (0xF4, 0x90), (0xE0, 0x80), (0xF0, 0x80)] as [(UInt8, UInt8)] {
+            var stream = tokenizer.makeStreamDecoder(skippingSpecialTokens: true)
+            let ids = Self.ids([lead, second])
+            #expect(stream.push(ids[0]) == "")
+            #expect(stream.push(ids[1]) == "\u{FFFD}\u{FFFD}")
+        }
+    }
+
     @Test func replacesBytesThatAreNoCharacter() throws {
         let tokenizer = try fixture.tokenizer()
-        /// The ids of bytes: the fixture's byte tokens stand in the order of their characters.
-        func ids(_ bytes: [UInt8]) -> [Int] {
-            let printable = (0...255).filter { (0x21...0x7E).contains($0) || (0xA1...0xFF).contains($0) && $0 != 0xAD }
-            let order = printable + (0...255).filter { !printable.contains($0) }
-            return bytes.compactMap { order.firstIndex(of: Int($0)) }
-        }
         // Each maximal part of a character is one U+FFFD (Unicode, table 3-8 and following).
         let cases: [([UInt8], String)] = [
             ([0x61, 0xF1, 0x80, 0x80, 0xE1, 0x80, 0xC2, 0x62, 0x80, 0x63, 0x80, 0xBF, 0x64], "a???b?c??d"),
@@ -138,9 +143,16 @@ import Testing
         ]
         for (bytes, expected) in cases {
             let text = expected.replacing("?", with: "\u{FFFD}")
-            #expect(tokenizer.decode(ids(bytes), skippingSpecialTokens: false) == text)
-            #expect(Self.streamed(ids(bytes), tokenizer, skipping: false) == text)
+            #expect(tokenizer.decode(Self.ids(bytes), skippingSpecialTokens: false) == text)
+            #expect(Self.streamed(Self.ids(bytes), tokenizer, skipping: false) == text)
         }
+    }
+
+    /// The ids of bytes: the fixture's byte tokens stand in the order of their characters.
+    private static func ids(_ bytes: [UInt8]) -> [Int] {
+        let printable = (0...255).filter { (0x21...0x7E).contains($0) || (0xA1...0xFF).contains($0) && $0 != 0xAD }
+        let order = printable + (0...255).filter { !printable.contains($0) }
+        return bytes.compactMap { order.firstIndex(of: Int($0)) }
     }
 
     @Test func streamsWhatTheWholeGives() throws {
@@ -148,7 +160,7 @@ import Testing
         let seed = UInt64.random(in: 0 ... .max)
         var random = TokenizerRandom(seed: seed)
         // Mostly bytes of E0 and above and continuation bytes.
-        let bytes = Array(126..<188) + Array(220..<256) + [64, 483, 491, 492, 493, 494, 495, 497, 499, 700]
+        let bytes = Array(126..<188) + Array(220..<256) + [64, 487, 495, 496, 497, 498, 499, 501, 503, 700]
         for _ in 0..<3_000 {
             let ids = (0..<Int.random(in: 0...12, using: &random)).compactMap { _ in bytes.randomElement(using: &random)
             }
@@ -180,8 +192,8 @@ import Testing
         for count in [1, 15, 16, 63, 64, 65, 66, 127, 1_000] {
             let ids = tokenizer.encode(String(repeating: "a", count: count), parsingSpecialTokens: false)
             let expected =
-                Array(repeating: 488, count: count / 16) + (count & 8 != 0 ? [458] : []) + (count & 4 != 0 ? [457] : [])
-                + (count & 2 != 0 ? [456] : []) + (count & 1 != 0 ? [64] : [])
+                Array(repeating: 492, count: count / 16) + (count & 8 != 0 ? [462] : []) + (count & 4 != 0 ? [461] : [])
+                + (count & 2 != 0 ? [460] : []) + (count & 1 != 0 ? [64] : [])
             #expect(ids == expected)
         }
         // The same words, each short by itself and joined to one long piece by a letter that merges with nothing.
@@ -197,9 +209,9 @@ import Testing
         fixture.merges.reverse()
         let tokenizer = try fixture.tokenizer()
         // "e n" now comes before "t e", and "aa aa" before "a a", which it needs.
-        #expect(try self.fixture.tokenizer().encode("ten", parsingSpecialTokens: false) == [260, 77])
-        #expect(tokenizer.encode("ten", parsingSpecialTokens: false) == [83, 273])
-        #expect(tokenizer.encode("aaaa", parsingSpecialTokens: false) == [457])
+        #expect(try self.fixture.tokenizer().encode("ten", parsingSpecialTokens: false) == [264, 77])
+        #expect(tokenizer.encode("ten", parsingSpecialTokens: false) == [83, 277])
+        #expect(tokenizer.encode("aaaa", parsingSpecialTokens: false) == [461])
         let compact = try Tokenizer(compact: tokenizer.compactBytes())
         for golden in TokenizerGolden.all {
             #expect(
@@ -210,15 +222,26 @@ import Testing
 
     // MARK: - Added tokens
 
+    /// As the `tokenizers` library does.
+    @Test func findsNormalizedTokensInNormalizedTextOnly() throws {
+        var fixture = fixture
+        fixture.added.append(.init(id: 504, content: "cafe", isSpecial: false, isNormalized: true))
+        fixture.added.append(.init(id: 505, content: "tote", isSpecial: false))
+        let tokenizer = try fixture.tokenizer()
+        #expect(tokenizer.encode("cafe", parsingSpecialTokens: false) == [504])
+        #expect(tokenizer.encode("cafe\u{301}", parsingSpecialTokens: false) == [66, 64, 69, 487])
+        #expect(tokenizer.encode("tote\u{301}", parsingSpecialTokens: false) == [505, 136, 223])
+    }
+
     @Test func prefersTheLongestAddedToken() throws {
         var fixture = fixture
         for (offset, content) in ["<tool>s", "<t", "tool", "<tool>sX!"].enumerated() {
-            fixture.added.append(.init(id: 500 + offset, content: content, isSpecial: offset == 3))
+            fixture.added.append(.init(id: 504 + offset, content: content, isSpecial: offset == 3))
         }
         let tokenizer = try fixture.tokenizer()
-        #expect(tokenizer.encode("<tool>s<tool><toolx", parsingSpecialTokens: false).prefix(3) == [500, 498, 501])
-        #expect(tokenizer.encode("<tool>sX!<tool>sX", parsingSpecialTokens: true).prefix(2) == [503, 500])
-        #expect(tokenizer.encode("<tool>sX!", parsingSpecialTokens: false).first == 500)
-        #expect(tokenizer.encode("tool<", parsingSpecialTokens: false) == [502, 27])
+        #expect(tokenizer.encode("<tool>s<tool><toolx", parsingSpecialTokens: false).prefix(3) == [504, 502, 505])
+        #expect(tokenizer.encode("<tool>sX!<tool>sX", parsingSpecialTokens: true).prefix(2) == [507, 504])
+        #expect(tokenizer.encode("<tool>sX!", parsingSpecialTokens: false).first == 504)
+        #expect(tokenizer.encode("tool<", parsingSpecialTokens: false) == [506, 27])
     }
 }
