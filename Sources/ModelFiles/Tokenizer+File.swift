@@ -17,7 +17,7 @@ extension Tokenizer {
                 guard added == nil else { throw source.invalid("'added_tokens' is there twice") }
                 added = try decodeJSON(
                     scanner.rawValue(), subject: "added_tokens of \(source.subject)", code: .tokenizerInvalid)
-            case "normalizer", "pre_tokenizer", "post_processor", "decoder":
+            case "normalizer", "pre_tokenizer", "decoder":
                 guard try settings.updateValue(scanner.rawValue(), forKey: key) == nil else {
                     throw source.invalid("'\(key)' is there twice")
                 }
@@ -43,11 +43,10 @@ extension Tokenizer {
         _ scanner: inout JSONScanner, into reader: inout TokenizerReader
     ) throws(ModelFileError) {
         let source = reader.source
-        /// What each setting must be, if it is there.
+        /// What each setting must be, if it is there. Others have no effect where every byte has a token.
         let allowed: [String: [String]] = [
-            "type": [#""BPE""#], "dropout": ["null", "0.0"], "unk_token": ["null"],
-            "continuing_subword_prefix": ["null", #""""#], "end_of_word_suffix": ["null", #""""#],
-            "byte_fallback": ["false"], "ignore_merges": ["false"],
+            "type": [#""BPE""#], "dropout": ["null", "0.0"], "continuing_subword_prefix": ["null", #""""#],
+            "end_of_word_suffix": ["null", #""""#], "ignore_merges": ["false"],
         ]
         var seen: Set<String> = []
         try scanner.object { scanner, key throws(ModelFileError) in
@@ -68,7 +67,8 @@ extension Tokenizer {
         }
     }
 
-    /// Checks that what happens before and after merging is what this tokenizer does.
+    /// Checks that what happens before and after merging is what this tokenizer does. What a `post_processor` puts around
+    /// a text has no say: a prompt's frame is the template's.
     private static func checkSteps(
         _ settings: [String: [UInt8]], source: TokenizerSource
     ) throws(ModelFileError) {
@@ -104,9 +104,6 @@ extension Tokenizer {
         let decoder = try step("decoder")
         guard decoder?.type == "ByteLevel" else {
             throw source.unsupported("decoder is \(decoder?.type ?? "null")", expected: "ByteLevel")
-        }
-        if let processor = try step("post_processor"), processor.type != "ByteLevel" {
-            throw source.unsupported("post_processor is \(processor.type)", expected: "null or ByteLevel")
         }
     }
 }

@@ -37,9 +37,10 @@ struct TokenizerPieceIndex {
         return (slot, nil)
     }
 
+    /// Seeded anew in every process, so that no file can be made of collisions.
     private static func hash(_ piece: ArraySlice<UInt8>) -> Int {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in piece { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
-        return Int(truncatingIfNeeded: (hash ^ hash >> 29) >> 1)
+        var hasher = Hasher()
+        piece.withUnsafeBytes { hasher.combine(bytes: $0) }
+        return hasher.finalize()
     }
 }

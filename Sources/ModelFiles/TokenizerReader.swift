@@ -85,12 +85,13 @@ struct TokenizerReader {
     /// The tokenizer of all that was read, and of `added`, whose `isPiece` is set here.
     ///
     /// - Throws: `tokenizerInvalid` for merges of or to unknown tokens, and as `Tokenizer.init`.
-    func tokenizer(added: [TokenizerAddedToken]) throws(ModelFileError) -> Tokenizer {
+    mutating func tokenizer(added: [TokenizerAddedToken]) throws(ModelFileError) -> Tokenizer {
         let index = try TokenizerPieceIndex(vocabulary, source: source)
         var added = added
         for place in added.indices {
             let token = added[place]
-            guard let id = index.id(of: Array(token.content.utf8)[...], in: vocabulary) else { continue }
+            guard decodePiece(Array(token.content.utf8)[...]), let id = index.id(of: piece[...], in: vocabulary)
+            else { continue }
             guard id == token.id else {
                 throw source.invalid(
                     "the added token '\(token.content)' has the id \(token.id), in the vocabulary it has \(id)")
