@@ -1,7 +1,6 @@
 import Foundation
+import FrameSources
 import Testing
-
-@testable import FrameSources
 
 @Suite(.timeLimit(.minutes(2))) struct FolderSourceTests {
     // MARK: - Ways to arrive
