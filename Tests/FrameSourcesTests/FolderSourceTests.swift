@@ -1,7 +1,6 @@
 import Foundation
-import Testing
-
 import FrameSources
+import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct FolderSourceTests {
     // MARK: - Ways to arrive

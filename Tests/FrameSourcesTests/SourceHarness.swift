@@ -1,15 +1,14 @@
 import Foundation
+import FrameSources
 import Synchronization
 import Testing
-
-import FrameSources
 
 /// A started folder source on a real folder. A picture is complete when its last bytes are "END"; it is done once it
 /// was taken and finished, or when a sidecar lies beside it.
 final class SourceHarness: Sendable {
     let folder: TemporaryFolder
     let source: FolderSource
-    private let done: Mutexed<Set<FileIdentity>>
+    private let done: Shared<Set<FileIdentity>>
 
     static let fast = Settler.Rules(
         quiet: .milliseconds(50), recheck: .milliseconds(150), giveUp: .milliseconds(1500), capacity: 1024)
@@ -20,7 +19,7 @@ final class SourceHarness: Sendable {
         watcher: any FolderWatching = InotifyWatcher.shared, pollInterval: Duration = .seconds(3600),
         scanInterval: Duration = .seconds(3600), starts: Bool = true
     ) throws {
-        let done = Mutexed<Set<FileIdentity>>([])
+        let done = Shared<Set<FileIdentity>>([])
         self.folder = folder
         self.done = done
         source = try FolderSource(
@@ -51,7 +50,7 @@ final class SourceHarness: Sendable {
         }
         let found = try #require(
             candidate, "no frame came; \(source.counters) \(source.degraded)", sourceLocation: location)
-        if outcome == .done { done.value.insert(found.identity) }
+        if outcome == .done { done.change { $0.insert(found.identity) } }
         if let outcome { source.finish(found, outcome) }
         return found
     }
@@ -123,8 +122,8 @@ final class SourceHarness: Sendable {
 
 /// A watcher that refuses some folders and says what it is told to say.
 final class StubWatcher: FolderWatching {
-    private let mailbox = Mutexed<Mailbox?>(nil)
-    private let count = Mutexed(0)
+    private let mailbox = Shared<Mailbox?>(nil)
+    private let count = Shared(0)
     let code: Int32
     let allowed: Int
 
@@ -150,4 +149,18 @@ final class StubWatcher: FolderWatching {
     func unwatch(_ watches: [WatchID]) {}
 
     func post(_ notice: WatchNotice) { mailbox.value?.post(notice) }
+}
+
+/// A value that several threads see.
+final class Shared<Value: Sendable>: Sendable {
+    private let mutex: Mutex<Value>
+
+    init(_ value: Value) { mutex = Mutex(value) }
+
+    var value: Value {
+        get { mutex.withLock { $0 } }
+        set { mutex.withLock { $0 = newValue } }
+    }
+
+    func change(_ body: (inout sending Value) -> Void) { mutex.withLock { body(&$0) } }
 }
