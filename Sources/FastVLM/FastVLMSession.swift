@@ -129,6 +129,12 @@ public final class FastVLMSession {
             text: text, tokens: tokens, promptTokens: sequence.count, cachedTokens: reused, finishReason: reason)
     }
 
+    /// Forgets everything that was read, so that the next question is answered from the start.
+    public func forget() {
+        cached = []
+        decoder.cache.truncate(to: 0)
+    }
+
     /// The prompt's ids around the picture, with `imageToken` in its place.
     public func promptTokens(_ question: String, imageToken: Int) -> [Int] {
         let prompt = model.prepared.promptTemplate.promptTokens(question: question, tokenizer: model.prepared.tokenizer)

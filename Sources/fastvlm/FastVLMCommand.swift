@@ -14,7 +14,7 @@ struct FastVLMCommand: ParsableCommand {
         version: Product.version,
         subcommands: [
             CaptionCommand.self, AskCommand.self, ModelCommand.self, ConfigCommand.self, TokenizeCommand.self,
-            TraceCommand.self,
+            TraceCommand.self, BenchCommand.self,
         ])
 
     static func main() {
