@@ -5,6 +5,7 @@
 #define FV_ISA_OF_TABLE FV_ISA_NEON
 #define FV_NAME "neon"
 #define FV_SUFFIX(name) name##__neon
+#define I8_ROWS 6
 #include "i8_neon.h"
 
 INLINE void i8_dot(const int R, const int P, const int8_t *a, ptrdiff_t ld, const int8_t *w, ptrdiff_t ld_w, int32_t count,

@@ -7,7 +7,6 @@ INLINE vf max_(vf a, vf b) { return (vf)vmaxq_f32((float32x4_t)a, (float32x4_t)b
 INLINE vf min_(vf a, vf b) { return (vf)vminq_f32((float32x4_t)a, (float32x4_t)b); }
 INLINE vf load_half(const uint16_t *p) { return (vf)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
 
-#define I8_ROWS 6
 #define I8_PANELS 1
 #define I8_OFFSET 0
 

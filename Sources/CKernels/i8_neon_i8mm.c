@@ -5,6 +5,7 @@
 #define FV_ISA_OF_TABLE FV_ISA_NEON_I8MM
 #define FV_NAME "neon-i8mm"
 #define FV_SUFFIX(name) name##__neon_i8mm
+#define I8_ROWS 4
 #include "i8_neon.h"
 
 // SMMLA multiplies two rows of eight inputs by two outputs of eight inputs, twice the work of SDOT.
