@@ -169,8 +169,83 @@ INLINE void depthwise_tile(const int K, const int S, const int M, const int T, c
     }
 }
 
+// Adds what one row of the input gives to an upper and a lower row of T outputs, or to one of them.
+INLINE void depthwise_pair_row(const int K, const int T, const int upper, const int lower, const float *row,
+                               const float *upper_weights, const float *lower_weights, int32_t channels,
+                               vf sums[2][PIXELS]) {
+#pragma clang loop unroll(disable)
+    for (int kx = 0; kx < K; kx++, row += channels, upper_weights += channels, lower_weights += channels) {
+        vf w[2];
+        if (upper) w[0] = load(upper_weights);
+        if (lower) w[1] = load(lower_weights);
+#pragma clang loop unroll(full)
+        for (int t = 0; t < T; t++) {
+            vf x = load(row + (ptrdiff_t)t * channels);
+            if (upper) sums[0][t] = fma_(x, w[0], sums[0][t]);
+            if (lower) sums[1][t] = fma_(x, w[1], sums[1][t]);
+        }
+    }
+}
+
+// Two rows of T output pixels with stride and multiplier 1 whose columns are all inside the picture: what is
+// loaded of the input feeds both rows. `out` is the upper row's.
+INLINE void depthwise_pair(const int K, const int T, const fv_depthwise *d, const float *in, const float *weights,
+                           const float *bias, float *out, int32_t oy, int32_t ox) {
+    int32_t channels = d->channels;
+    ptrdiff_t ld_weights = (ptrdiff_t)K * channels;
+    vf sums[2][PIXELS];
+    for (int t = 0; t < T; t++) sums[0][t] = sums[1][t] = load(bias);
+    for (int ky = 0; ky <= K; ky++) {
+        int32_t iy = oy + ky - K / 2;
+        if (iy < 0 || iy >= d->in_height) continue;
+        const float *row = in + ((ptrdiff_t)(iy - d->in_first_row) * d->in_width + ox - K / 2) * channels;
+        const float *w = weights + ky * ld_weights;
+        if (ky == 0)
+            depthwise_pair_row(K, T, 1, 0, row, w, w, channels, sums);
+        else if (ky < K)
+            depthwise_pair_row(K, T, 1, 1, row, w, w - ld_weights, channels, sums);
+        else
+            depthwise_pair_row(K, T, 0, 1, row, w, w - ld_weights, channels, sums);
+    }
+    for (int r = 0; r < 2; r++, out += (ptrdiff_t)d->in_width * channels)
+#pragma clang loop unroll(full)
+        for (int t = 0; t < T; t++) store(out + (ptrdiff_t)t * channels, d->gelu ? gelu_(sums[r][t]) : sums[r][t]);
+}
+
+// Rows first_row ..< last_row for LANES channels and stride and multiplier 1: down the picture, tile by tile,
+// so that the windows of the next rows are still in the first-level cache.
+INLINE void depthwise_strip(const int K, const int T, const fv_depthwise *d, const float *in, const float *weights,
+                            const float *bias, float *out, int32_t first_row, int32_t last_row) {
+    int32_t width = d->in_width;
+    for (int32_t ox = 0; ox < width; ox += T) {
+        int32_t pixels = width - ox < T ? width - ox : T, oy = first_row;
+        int inner = ox >= K / 2 && ox + T + K / 2 <= width;
+        float *tile = out + (ptrdiff_t)ox * d->channels;
+        ptrdiff_t ld_out = (ptrdiff_t)width * d->channels;
+        if (inner)
+            for (; oy + 2 <= last_row; oy += 2) depthwise_pair(K, T, d, in, weights, bias, tile + (oy - first_row) * ld_out, oy, ox);
+        for (; oy < last_row; oy++) {
+            float *row = tile + (oy - first_row) * ld_out;
+            if (inner)
+                depthwise_tile(K, 1, 1, T, 1, d, in, weights, bias, row, oy, ox, T, LANES);
+            else
+                depthwise_tile(K, 1, 1, T, 0, d, in, weights, bias, row, oy, ox, pixels, LANES);
+        }
+    }
+}
+
 INLINE void depthwise_rows(const int K, const int S, const int M, const int T, const fv_depthwise *d, const float *in,
                            const float *weights, const float *bias, float *out, int32_t first_row, int32_t last_row) {
+    // Two rows of sums fit in 32 registers; a window of 3 gains nothing from them.
+    if (K == 7 && S == 1 && M == 1 && PIXELS == 8 && d->channels % LANES == 0) {
+        for (int32_t row = first_row; row < last_row; row += 8) {
+            int32_t last = last_row - row < 8 ? last_row : row + 8;
+            float *out_row = out + (ptrdiff_t)(row - first_row) * d->in_width * d->channels;
+            for (int32_t c = 0; c < d->channels; c += LANES)
+                depthwise_strip(K, T, d, in + c, weights + c, bias + c, out_row + c, row, last);
+        }
+        return;
+    }
     int32_t out_width = (d->in_width + S - 1) / S, channels = d->channels;
     for (int32_t oy = first_row; oy < last_row; oy++, out += (ptrdiff_t)out_width * channels * M)
         for (int32_t c = 0; c < channels; c += LANES) {
