@@ -104,7 +104,8 @@ struct QuantizedLayer {
     }
 
     func product8(
-        _ table: fv_quant_kernels, _ input: QuantizedRows, bias: [Float]?, residual: [Float]?, gelu: Bool, panels: Range<Int>? = nil,
+        _ table: fv_quant_kernels, _ input: QuantizedRows, bias: [Float]?, residual: [Float]?, gelu: Bool,
+        panels: Range<Int>? = nil,
         into out: UnsafeMutablePointer<Float>
     ) {
         let panels = panels ?? 0..<Int(fv_quant_panels(Int32(outputs)))
@@ -114,7 +115,8 @@ struct QuantizedLayer {
                 var weights = fv_i8_weights(panels: packed.baseAddress, outputs: Int32(outputs), inputs: Int32(inputs))
                 withEnding(scale: scales, bias, residual, gelu) { ending in
                     table.i8_gemm(
-                        &rows, Int32(input.rows), &weights, Int32(panels.lowerBound), Int32(panels.upperBound), &ending, out,
+                        &rows, Int32(input.rows), &weights, Int32(panels.lowerBound), Int32(panels.upperBound), &ending,
+                        out,
                         outputs)
                 }
             }
@@ -122,7 +124,8 @@ struct QuantizedLayer {
     }
 
     func product4(
-        _ table: fv_quant_kernels, _ input: QuantizedRows, bias: [Float]?, residual: [Float]?, gelu: Bool, panels: Range<Int>? = nil,
+        _ table: fv_quant_kernels, _ input: QuantizedRows, bias: [Float]?, residual: [Float]?, gelu: Bool,
+        panels: Range<Int>? = nil,
         into out: UnsafeMutablePointer<Float>
     ) {
         let panels = panels ?? 0..<Int(fv_quant_panels(Int32(outputs)))
@@ -131,7 +134,8 @@ struct QuantizedLayer {
             with4 { weights in
                 withEnding(scale: nil, bias, residual, gelu) { ending in
                     table.i4_gemm(
-                        &rows, Int32(input.rows), &weights, Int32(panels.lowerBound), Int32(panels.upperBound), &ending, out,
+                        &rows, Int32(input.rows), &weights, Int32(panels.lowerBound), Int32(panels.upperBound), &ending,
+                        out,
                         outputs)
                 }
             }
@@ -139,7 +143,8 @@ struct QuantizedLayer {
     }
 
     func product(
-        _ table: fv_quant_kernels, _ input: QuantizedRows, fourBit: Bool, panels: Range<Int>, into out: UnsafeMutablePointer<Float>
+        _ table: fv_quant_kernels, _ input: QuantizedRows, fourBit: Bool, panels: Range<Int>,
+        into out: UnsafeMutablePointer<Float>
     ) {
         if fourBit {
             product4(table, input, bias: nil, residual: nil, gelu: false, panels: panels, into: out)
@@ -152,7 +157,8 @@ struct QuantizedLayer {
         nibbles.withUnsafeBufferPointer { nibbles in
             scales4.withUnsafeBufferPointer { scales in
                 var weights = fv_i4_weights(
-                    nibbles: nibbles.baseAddress, scales: scales.baseAddress, outputs: Int32(outputs), inputs: Int32(inputs))
+                    nibbles: nibbles.baseAddress, scales: scales.baseAddress, outputs: Int32(outputs),
+                    inputs: Int32(inputs))
                 body(&weights)
             }
         }
@@ -168,7 +174,8 @@ struct QuantizedLayer {
         pointer(scale) { scale in
             pointer(bias) { bias in
                 pointer(residual) { residual in
-                    var ending = fv_ending(scale: scale, bias: bias, residual: residual, ld_residual: outputs, gelu: gelu ? 1 : 0)
+                    var ending = fv_ending(
+                        scale: scale, bias: bias, residual: residual, ld_residual: outputs, gelu: gelu ? 1 : 0)
                     body(&ending)
                 }
             }

@@ -86,10 +86,14 @@ import Testing
             var parts = Guarded(9 * 75)
             for isFine in [false, true] {
                 for panels in [0..<5] {
-                    whole.write { layer.product(table, isFine ? fine : input, fourBit: isFine, panels: panels, into: $0) }
+                    whole.write {
+                        layer.product(table, isFine ? fine : input, fourBit: isFine, panels: panels, into: $0)
+                    }
                 }
                 for panels in [3..<5, 0..<1, 1..<3, 2..<2] {
-                    parts.write { layer.product(table, isFine ? fine : input, fourBit: isFine, panels: panels, into: $0) }
+                    parts.write {
+                        layer.product(table, isFine ? fine : input, fourBit: isFine, panels: panels, into: $0)
+                    }
                 }
                 #expect(whole.values == parts.values && parts.isIntact, "\(Self.name(table))")
             }
@@ -104,7 +108,9 @@ import Testing
         var exact = [Float](repeating: 0, count: rows * outputs)
         for r in 0..<rows {
             for n in 0..<outputs {
-                let sum = (0..<inputs).reduce(0.0) { $0 + Double(x[r * inputs + $1]) * Double(layer.weights[n * inputs + $1]) }
+                let sum = (0..<inputs).reduce(0.0) {
+                    $0 + Double(x[r * inputs + $1]) * Double(layer.weights[n * inputs + $1])
+                }
                 exact[r * outputs + n] = Float(sum)
             }
         }
@@ -145,7 +151,9 @@ import Testing
         for table in Self.tables {
             var out = Guarded(4)
             out.write { layer.product8(table, input, bias: nil, residual: nil, gelu: false, into: $0) }
-            #expect(difference(out.values, [sum, -sum, -sum, sum]) < 1e-6 && out.isIntact, "\(Self.name(table)) \(out.values)")
+            #expect(
+                difference(out.values, [sum, -sum, -sum, sum]) < 1e-6 && out.isIntact,
+                "\(Self.name(table)) \(out.values)")
         }
     }
 
