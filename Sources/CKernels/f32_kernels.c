@@ -17,5 +17,5 @@ const fv_f32_kernels *fv_f32_kernels_for(fv_isa isa) {
 
 ptrdiff_t fv_attention_scratch(int32_t keys, int32_t head_dim) {
     ptrdiff_t padded = ((ptrdiff_t)keys + 63) / 64 * 64;
-    return padded * head_dim + 4 * padded;
+    return padded * head_dim + padded * (((ptrdiff_t)head_dim + 15) / 16 * 16) + 8 * padded;
 }

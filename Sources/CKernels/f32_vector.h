@@ -169,8 +169,83 @@ INLINE void depthwise_tile(const int K, const int S, const int M, const int T, c
     }
 }
 
+// Adds what one row of the input gives to an upper and a lower row of T outputs, or to one of them.
+INLINE void depthwise_pair_row(const int K, const int T, const int upper, const int lower, const float *row,
+                               const float *upper_weights, const float *lower_weights, int32_t channels,
+                               vf sums[2][PIXELS]) {
+#pragma clang loop unroll(disable)
+    for (int kx = 0; kx < K; kx++, row += channels, upper_weights += channels, lower_weights += channels) {
+        vf w[2];
+        if (upper) w[0] = load(upper_weights);
+        if (lower) w[1] = load(lower_weights);
+#pragma clang loop unroll(full)
+        for (int t = 0; t < T; t++) {
+            vf x = load(row + (ptrdiff_t)t * channels);
+            if (upper) sums[0][t] = fma_(x, w[0], sums[0][t]);
+            if (lower) sums[1][t] = fma_(x, w[1], sums[1][t]);
+        }
+    }
+}
+
+// Two rows of T output pixels with stride and multiplier 1 whose columns are all inside the picture: what is
+// loaded of the input feeds both rows. `out` is the upper row's.
+INLINE void depthwise_pair(const int K, const int T, const fv_depthwise *d, const float *in, const float *weights,
+                           const float *bias, float *out, int32_t oy, int32_t ox) {
+    int32_t channels = d->channels;
+    ptrdiff_t ld_weights = (ptrdiff_t)K * channels;
+    vf sums[2][PIXELS];
+    for (int t = 0; t < T; t++) sums[0][t] = sums[1][t] = load(bias);
+    for (int ky = 0; ky <= K; ky++) {
+        int32_t iy = oy + ky - K / 2;
+        if (iy < 0 || iy >= d->in_height) continue;
+        const float *row = in + ((ptrdiff_t)(iy - d->in_first_row) * d->in_width + ox - K / 2) * channels;
+        const float *w = weights + ky * ld_weights;
+        if (ky == 0)
+            depthwise_pair_row(K, T, 1, 0, row, w, w, channels, sums);
+        else if (ky < K)
+            depthwise_pair_row(K, T, 1, 1, row, w, w - ld_weights, channels, sums);
+        else
+            depthwise_pair_row(K, T, 0, 1, row, w, w - ld_weights, channels, sums);
+    }
+    for (int r = 0; r < 2; r++, out += (ptrdiff_t)d->in_width * channels)
+#pragma clang loop unroll(full)
+        for (int t = 0; t < T; t++) store(out + (ptrdiff_t)t * channels, d->gelu ? gelu_(sums[r][t]) : sums[r][t]);
+}
+
+// Rows first_row ..< last_row for LANES channels and stride and multiplier 1: down the picture, tile by tile,
+// so that the windows of the next rows are still in the first-level cache.
+INLINE void depthwise_strip(const int K, const int T, const fv_depthwise *d, const float *in, const float *weights,
+                            const float *bias, float *out, int32_t first_row, int32_t last_row) {
+    int32_t width = d->in_width;
+    for (int32_t ox = 0; ox < width; ox += T) {
+        int32_t pixels = width - ox < T ? width - ox : T, oy = first_row;
+        int inner = ox >= K / 2 && ox + T + K / 2 <= width;
+        float *tile = out + (ptrdiff_t)ox * d->channels;
+        ptrdiff_t ld_out = (ptrdiff_t)width * d->channels;
+        if (inner)
+            for (; oy + 2 <= last_row; oy += 2) depthwise_pair(K, T, d, in, weights, bias, tile + (oy - first_row) * ld_out, oy, ox);
+        for (; oy < last_row; oy++) {
+            float *row = tile + (oy - first_row) * ld_out;
+            if (inner)
+                depthwise_tile(K, 1, 1, T, 1, d, in, weights, bias, row, oy, ox, T, LANES);
+            else
+                depthwise_tile(K, 1, 1, T, 0, d, in, weights, bias, row, oy, ox, pixels, LANES);
+        }
+    }
+}
+
 INLINE void depthwise_rows(const int K, const int S, const int M, const int T, const fv_depthwise *d, const float *in,
                            const float *weights, const float *bias, float *out, int32_t first_row, int32_t last_row) {
+    // Two rows of sums fit in 32 registers; a window of 3 gains nothing from them.
+    if (K == 7 && S == 1 && M == 1 && PIXELS == 8 && d->channels % LANES == 0) {
+        for (int32_t row = first_row; row < last_row; row += 8) {
+            int32_t last = last_row - row < 8 ? last_row : row + 8;
+            float *out_row = out + (ptrdiff_t)(row - first_row) * d->in_width * d->channels;
+            for (int32_t c = 0; c < d->channels; c += LANES)
+                depthwise_strip(K, T, d, in + c, weights + c, bias + c, out_row + c, row, last);
+        }
+        return;
+    }
     int32_t out_width = (d->in_width + S - 1) / S, channels = d->channels;
     for (int32_t oy = first_row; oy < last_row; oy++, out += (ptrdiff_t)out_width * channels * M)
         for (int32_t c = 0; c < channels; c += LANES) {
@@ -363,16 +438,16 @@ static void FV_SUFFIX(f32_scale_gelu)(float *x, ptrdiff_t ld_x, const float *fac
 
 // ---- attention
 
-// The scores of Q <= 4 queries against V vectors of keys: scores[q, key] = query[q] . keys, the keys
-// transposed as [head_dim, ld].
-INLINE void score_tile(const int Q, const int V, const fv_attention *a, const float *query, const float *keys, ptrdiff_t ld,
-                       float *scores) {
-    vf sums[4][4];
+// The scores of Q queries against V panels of LANES keys: scores[q, key] = query[q] . key. A panel is
+// [head_dim, LANES].
+INLINE void score_tile(const int Q, const int V, const fv_attention *a, const float *query, const float *panels,
+                       float *scores, ptrdiff_t ld) {
+    vf sums[PIXELS][2];
     for (int q = 0; q < Q; q++)
         for (int v = 0; v < V; v++) sums[q][v] = splat(0);
     for (int32_t d = 0; d < a->head_dim; d++) {
-        vf k[4];
-        for (int v = 0; v < V; v++) k[v] = load(keys + d * ld + v * LANES);
+        vf k[2];
+        for (int v = 0; v < V; v++) k[v] = load(panels + ((ptrdiff_t)v * a->head_dim + d) * LANES);
         for (int q = 0; q < Q; q++) {
             vf x = splat(query[q * a->ld_query + d]);
             for (int v = 0; v < V; v++) sums[q][v] = fma_(x, k[v], sums[q][v]);
@@ -383,14 +458,14 @@ INLINE void score_tile(const int Q, const int V, const fv_attention *a, const fl
 }
 
 // out[q, 0 ..< n of V vectors] = factor[q] * sum over keys of p[q, key] * value[key].
-INLINE void value_tile(const int Q, const int V, const fv_attention *a, const float *p, ptrdiff_t ld, ptrdiff_t keys,
-                       const float *value, const float *factor, float *out, int32_t n) {
-    vf sums[4][4];
+INLINE void value_tile(const int Q, const int V, const float *p, ptrdiff_t ld, ptrdiff_t keys, const float *value,
+                       ptrdiff_t ld_value, const float *factor, float *out, ptrdiff_t ld_out, int32_t n) {
+    vf sums[PIXELS][2];
     for (int q = 0; q < Q; q++)
         for (int v = 0; v < V; v++) sums[q][v] = splat(0);
     for (ptrdiff_t t = 0; t < keys; t++) {
-        vf x[4];
-        for (int v = 0; v < V; v++) x[v] = load_n(value + t * a->ld_value + v * LANES, v == V - 1 ? n : LANES);
+        vf x[2];
+        for (int v = 0; v < V; v++) x[v] = load_n(value + t * ld_value + v * LANES, v == V - 1 ? n : LANES);
         for (int q = 0; q < Q; q++) {
             vf weight = splat(p[q * ld + t]);
             for (int v = 0; v < V; v++) sums[q][v] = fma_(weight, x[v], sums[q][v]);
@@ -398,59 +473,103 @@ INLINE void value_tile(const int Q, const int V, const fv_attention *a, const fl
     }
     for (int q = 0; q < Q; q++)
         for (int v = 0; v < V; v++)
-            store_n(out + q * a->ld_out + v * LANES, sums[q][v] * factor[q], v == V - 1 ? n : LANES);
+            store_n(out + q * ld_out + v * LANES, sums[q][v] * factor[q], v == V - 1 ? n : LANES);
 }
 
-INLINE void attend(const int Q, const fv_attention *a, ptrdiff_t first, const float *query, const float *keys, ptrdiff_t ld,
-                   const float *value, float *out, float *scores) {
-    ptrdiff_t most = a->first_visible + first + Q - 1 < a->keys ? a->first_visible + first + Q - 1 : a->keys;
-    ptrdiff_t t = 0;
-    for (; t + 4 * LANES <= ld && t < most; t += 4 * LANES) score_tile(Q, 4, a, query, keys + t, ld, scores + t);
-    for (; t < most; t += LANES) score_tile(Q, 1, a, query, keys + t, ld, scores + t);
-    float factor[4];
-    for (int q = 0; q < Q; q++) {
-        float *row = scores + q * ld;
-        ptrdiff_t visible = a->first_visible + first + q < a->keys ? a->first_visible + first + q : a->keys;
-        ptrdiff_t c = 0;
-        vf largest = splat(-INFINITY), total = splat(0);
-        for (; c + LANES <= visible; c += LANES) largest = max_(largest, load(row + c));
-        float most_of = max_of(largest), sum = 0;
-        for (ptrdiff_t i = c; i < visible; i++) most_of = most_of > row[i] ? most_of : row[i];
-        for (c = 0; c < visible; c += LANES) {
-            // What lies behind the last visible key is padding or masked: its weight is zero.
-            int32_t n = visible - c < LANES ? (int32_t)(visible - c) : LANES;
-            vf e = exp_(load(row + c) - most_of);
-            store(row + c, e);
-            if (n == LANES)
-                total += e;
-            else
-                for (ptrdiff_t i = c; i < visible; i++) sum += row[i];
+// Turns the first `visible` scores into e^(score - largest), sets those up to `most` to 0 and returns the
+// reciprocal of their sum. `scores` has room for whole vectors.
+INLINE float soften(float *scores, ptrdiff_t visible, ptrdiff_t most) {
+    ptrdiff_t c = 0;
+    vf largest = splat(-INFINITY), total = splat(0);
+    for (; c + LANES <= visible; c += LANES) largest = max_(largest, load(scores + c));
+    float most_of = max_of(largest), sum = 0;
+    for (ptrdiff_t i = c; i < visible; i++) most_of = most_of > scores[i] ? most_of : scores[i];
+    for (c = 0; c + LANES <= visible; c += LANES) {
+        vf e = exp_(load(scores + c) - most_of);
+        store(scores + c, e);
+        total += e;
+    }
+    if (c < visible) { // what lies behind the last visible key is padding or masked
+        vf e = exp_(load_n(scores + c, (int32_t)(visible - c)) - most_of);
+        store(scores + c, e);
+        for (ptrdiff_t i = c; i < visible; i++) sum += scores[i];
+    }
+    for (ptrdiff_t i = visible; i < most; i++) scores[i] = 0;
+    return 1 / (sum_of(total) + sum);
+}
+
+INLINE ptrdiff_t visible_keys(const fv_attention *a, ptrdiff_t query) {
+    return a->first_visible + query < a->keys ? a->first_visible + query : a->keys;
+}
+
+// Q queries from `first` on; `values` is [keys, ld_values], padded to whole vectors.
+INLINE void attend(const int Q, const fv_attention *a, ptrdiff_t first, const float *query, const float *panels,
+                   const float *values, ptrdiff_t ld_values, float *out, float *scores, ptrdiff_t ld) {
+    ptrdiff_t most = visible_keys(a, first + Q - 1), t = 0;
+    for (; t + LANES < most; t += 2 * LANES) score_tile(Q, 2, a, query, panels + t * a->head_dim, scores + t, ld);
+    if (t < most) score_tile(Q, 1, a, query, panels + t * a->head_dim, scores + t, ld);
+    float factor[PIXELS];
+    for (int q = 0; q < Q; q++) factor[q] = soften(scores + q * ld, visible_keys(a, first + q), most);
+    for (int32_t d = 0; d < a->head_dim; d += 2 * LANES) {
+        int32_t left = a->head_dim - d;
+        float *to = out + d;
+        if (left >= 2 * LANES)
+            value_tile(Q, 2, scores, ld, most, values + d, ld_values, factor, to, a->ld_out, LANES);
+        else if (left > LANES)
+            value_tile(Q, 2, scores, ld, most, values + d, ld_values, factor, to, a->ld_out, left - LANES);
+        else
+            value_tile(Q, 1, scores, ld, most, values + d, ld_values, factor, to, a->ld_out, left);
+    }
+}
+
+// A query on its own reads each key and value once, where they lie.
+INLINE void attend_alone(const fv_attention *a, ptrdiff_t first, const float *query, const float *key, const float *value,
+                         float *out, float *scores) {
+    ptrdiff_t visible = visible_keys(a, first), t = 0;
+    for (; t < visible; t += 4) {
+        vf sums[4] = {splat(0), splat(0), splat(0), splat(0)};
+        const float *k[4];
+        for (int i = 0; i < 4; i++) k[i] = key + (t + i < visible ? t + i : t) * a->ld_key;
+        int32_t d = 0;
+        for (; d + LANES <= a->head_dim; d += LANES) {
+            vf x = load(query + d);
+            for (int i = 0; i < 4; i++) sums[i] = fma_(x, load(k[i] + d), sums[i]);
         }
-        for (ptrdiff_t i = visible; i < most; i++) row[i] = 0;
-        factor[q] = 1 / (sum_of(total) + sum);
+        if (d < a->head_dim) {
+            vf x = load_n(query + d, a->head_dim - d);
+            for (int i = 0; i < 4; i++) sums[i] = fma_(x, load_n(k[i] + d, a->head_dim - d), sums[i]);
+        }
+        for (int i = 0; i < 4; i++) scores[t + i] = sum_of(sums[i]) * a->scale;
     }
+    float factor = soften(scores, visible, visible);
     int32_t d = 0;
-    for (; d + 4 * LANES <= a->head_dim; d += 4 * LANES) value_tile(Q, 4, a, scores, ld, most, value + d, factor, out + d, LANES);
-    for (; d + 2 * LANES <= a->head_dim; d += 2 * LANES) value_tile(Q, 2, a, scores, ld, most, value + d, factor, out + d, LANES);
-    for (; d < a->head_dim; d += LANES) {
-        int32_t n = a->head_dim - d < LANES ? a->head_dim - d : LANES;
-        value_tile(Q, 1, a, scores, ld, most, value + d, factor, out + d, n);
-    }
+    for (; d + 2 * LANES <= a->head_dim; d += 2 * LANES)
+        value_tile(1, 2, scores, 0, visible, value + d, a->ld_value, &factor, out + d, a->ld_out, LANES);
+    for (; d < a->head_dim; d += LANES)
+        value_tile(1, 1, scores, 0, visible, value + d, a->ld_value, &factor, out + d, a->ld_out,
+                   a->head_dim - d < LANES ? a->head_dim - d : LANES);
 }
 
 static void FV_SUFFIX(f32_attention)(const fv_attention *a, const float *query, const float *key, const float *value,
                                      float *out, float *scratch) {
-    ptrdiff_t ld = ((ptrdiff_t)a->keys + 63) / 64 * 64;
-    float *keys = scratch, *scores = scratch + ld * a->head_dim;
-    for (int32_t d = 0; d < a->head_dim; d++)
-        for (ptrdiff_t t = a->keys; t < ld; t++) keys[d * ld + t] = 0;
-    for (ptrdiff_t t = 0; t < a->keys; t++)
-        for (int32_t d = 0; d < a->head_dim; d++) keys[d * ld + t] = key[t * a->ld_key + d];
-    int32_t i = 0;
-    for (; i + 4 <= a->queries; i += 4)
-        attend(4, a, i, query + i * a->ld_query, keys, ld, value, out + i * a->ld_out, scores);
+    int32_t i = 0, dim = a->head_dim;
+    if (a->queries >= PIXELS) {
+        // The keys in panels of LANES and the values densely: a head's rows are far apart in memory.
+        ptrdiff_t ld = ((ptrdiff_t)a->keys + 63) / 64 * 64, ld_values = ((ptrdiff_t)dim + 15) / 16 * 16;
+        float *panels = scratch, *values = panels + ld * dim, *scores = values + ld * ld_values;
+        for (ptrdiff_t t = 0; t < ld; t++) {
+            float *column = panels + t / LANES * LANES * dim + t % LANES;
+            for (int32_t d = 0; d < dim; d++) column[(ptrdiff_t)d * LANES] = t < a->keys ? key[t * a->ld_key + d] : 0;
+        }
+        for (ptrdiff_t t = 0; t < a->keys; t++) {
+            memcpy(values + t * ld_values, value + t * a->ld_value, 4 * (size_t)dim);
+            for (ptrdiff_t d = dim; d < ld_values; d++) values[t * ld_values + d] = 0;
+        }
+        for (; i + PIXELS <= a->queries; i += PIXELS)
+            attend(PIXELS, a, i, query + i * a->ld_query, panels, values, ld_values, out + i * a->ld_out, scores, ld);
+    }
     for (; i < a->queries; i++)
-        attend(1, a, i, query + i * a->ld_query, keys, ld, value, out + i * a->ld_out, scores);
+        attend_alone(a, i, query + i * a->ld_query, key, value, out + i * a->ld_out, scratch);
 }
 
 // ---- matrix times vector

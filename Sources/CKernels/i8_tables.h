@@ -1,0 +1,28 @@
+#ifndef FASTVLM_I8_TABLES_H
+#define FASTVLM_I8_TABLES_H
+
+#include "quant_kernels.h"
+
+extern const fv_quant_kernels fv_quant_kernels__scalar;
+extern const fv_quant_kernels fv_quant_kernels__avx2;
+extern const fv_quant_kernels fv_quant_kernels__avxvnni;
+extern const fv_quant_kernels fv_quant_kernels__avx512;
+extern const fv_quant_kernels fv_quant_kernels__neon;
+extern const fv_quant_kernels fv_quant_kernels__neon_i8mm;
+
+// Quantizes one group of `count` values into `padded` bytes, whatever the values are; the vector kernels call
+// it for groups that hold a magnitude above FV_LARGEST, an infinity or NaN.
+void fv_i8_quantize_group(const float *x, int32_t count, int32_t padded, int8_t *values, float *scale, int32_t *sum);
+
+// Adding this to a float of magnitude up to 2^22 rounds it to a whole number, which is then the low bits.
+#define FV_ROUNDER 12582912.0f
+#define FV_ROUNDER_BITS 0x4b400000u
+
+// Below this the reciprocal of a scale would not be finite.
+#define FV_SMALLEST 1e-30f
+
+// 127 times a 127th of this is still finite. Its bits, as those of all magnitudes, compare like numbers.
+#define FV_LARGEST 3e38f
+#define FV_LARGEST_BITS 0x7f61b1e6
+
+#endif
