@@ -79,6 +79,8 @@ import Testing
 
         var off = request(1)
         off.choice = .off
+        // Whoever waits: that is what "off" means.
+        off.waiting.add(1_000_000 + 3 * Samples.time(256))
         let plan = try #require(planner.plan(off, now: 1_000_000).plan)
         #expect(plan.rung == Rung(pixels: 1024))
         #expect(plan.reason == .noBudget)

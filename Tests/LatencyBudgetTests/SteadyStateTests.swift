@@ -106,7 +106,7 @@ private enum Famine {
         }
     }
 
-    @Test func aFrameCostsLessThanATenthOfAMillisecond() throws {
+    @Test(.enabled(if: Samples.isOptimized)) func aFrameCostsLessThanATenthOfAMillisecond() throws {
         // The longest ladder that models have, each rung with a bend of its own.
         let resolutions = (1...32).map { 32 * $0 + 32 }
         let model = try CostModelTests.profile(of: Samples.model, resolutions).costModel()
