@@ -110,7 +110,6 @@ extension Planner {
         if left < .infinity {
             limit = step > 0 ? max(minimum, 1 + (forTokens / step).asCount(atMost: maximum - 1)) : maximum
         }
-        if reason == .bestEffort { limit = minimum }
         var usual = likeliest.applied(to: estimate.idle)
         let tokens = usualTokens.asCount(atMost: limit).bounded(to: minimum...max(minimum, limit))
         usual.generate = likeliest.generate * model.generation(of: tokens, context: estimate.context)
@@ -118,6 +117,7 @@ extension Planner {
         return Plan(
             rung: estimate.rung, reason: reason, deadline: start + left, tokenLimit: limit, minimumTokens: minimum,
             predicted: usual, bound: estimate.bound, index: estimate.index, idle: estimate.idle, slowdown: slowdown,
+            tokenFactor: likeliest.generate,
             deviation: estimate.deviation, context: estimate.context,
             // What is run to learn is run to its end.
             whenLate: reason == .learning || reason == .probe ? .bestEffort : request.whenLate)

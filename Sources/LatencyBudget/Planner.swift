@@ -88,7 +88,7 @@ public struct Planner: Sendable {
     public mutating func plan(_ request: PlanRequest, now: Double) -> PlanDecision {
         guard ladder.count > 0 || request.encoded != nil || request.fixedRung != nil else { return .expired(.noRungs) }
         let left = request.left(at: now)
-        let available = (left - configuration.reserve.asDuration).asDuration
+        let available = left < .infinity ? (left - configuration.reserve.asDuration).asDuration : left
         let present = present
         if let rung = request.encoded ?? request.fixedRung {
             let estimate = estimate(rung, ladder.index(of: rung), request, present)

@@ -118,6 +118,31 @@ import Testing
         #expect(endless.tokenLimit == 240)
     }
 
+    @Test func predictionsAreCloseForEveryPhase() throws {
+        var random = SeededGenerator(seed: 12)
+        var planner = try Samples.planner()
+        var errors: [[Double]] = [[], [], []]
+        for index in 0..<2000 {
+            let budget = [1.5, 3, 6, 12][index % 4] * Samples.time(256)
+            guard let plan = planner.plan(request(budget), now: 1000).plan else { continue }
+            let tokens = 5 + index % 60
+            let slow = index < 1000 ? 1.0 : 1.3
+            let measured = Samples.measured(
+                plan, tokens: tokens, computing: slow * random.noise(0.08), memory: slow * random.noise(0.08))
+            let prediction = planner.prediction(of: plan, tokens: tokens)
+            for (phase, (got, expected)) in [
+                (measured.seeing, prediction.seeing), (measured.prefill, prediction.prefill),
+                (measured.generate, prediction.generate),
+            ].enumerated() { errors[phase].append(abs(got / expected - 1)) }
+            planner.observe(measured, tokens: tokens, of: plan, met: true)
+        }
+        for phase in errors {
+            let sorted = phase.sorted()
+            #expect(sorted[sorted.count / 2] < 0.06)
+            #expect(sorted[sorted.count * 95 / 100] < 0.12)
+        }
+    }
+
     @Test func aReserveIsKept() throws {
         var planner = try Samples.planner([256], configuration: PlannerConfiguration(reserve: 500))
         let budget = 1.3 * Samples.time(256)
