@@ -87,11 +87,11 @@ extension Planner {
             utility: step.utility.general)
     }
 
-    /// What other frames lose, in utility, when one takes `time` instead of none: those that wait, and those that are
-    /// expected to come in the meantime.
+    /// What other frames lose, in utility, when one takes `time`: those that wait, and those that are expected to come
+    /// in the meantime. Frames that are lost whatever this one takes count for every rung alike.
     func lossToOthers(taking time: Double, _ others: Others) -> Double {
         others.utility
-            * (others.waiting.lost(end: others.now + time, now: others.now, each: others.each)
+            * (others.waiting.lost(end: others.now + time, each: others.each)
                 + forecast.lost(
                     taking: time, waited: others.waited, othersWait: !others.waiting.isEmpty, each: others.each))
     }

@@ -178,6 +178,36 @@ import Testing
         }
     }
 
+    @Test func aBudgetOnTheEdgeOfARungDoesNotFlicker() throws {
+        var switches = 0
+        var reasons: Set<PlanReason> = []
+        for seed in 1...10 {
+            var random = SeededGenerator(seed: UInt64(seed))
+            var planner = try Samples.planner()
+            var budget = 60_000.0
+            var last: Rung?
+            for index in 0..<500 {
+                // From here on the budget is what the rung just needs.
+                if index == 200 {
+                    var edge = request(60_000)
+                    edge.encoded = nil
+                    edge.choice = .fixed(Rung(pixels: 768))
+                    budget = try #require(planner.plan(edge, now: 1000).plan).bound
+                }
+                let plan = try #require(planner.plan(request(budget), now: 1000).plan)
+                if index > 200 {
+                    reasons.insert(plan.reason)
+                    switches += plan.rung == last ? 0 : 1
+                }
+                last = plan.rung
+                let measured = Samples.measured(plan, computing: random.noise(0.08), memory: random.noise(0.08))
+                planner.observe(measured, tokens: 20, of: plan, met: measured.total <= budget)
+            }
+        }
+        #expect(reasons == [.budget, .proving])
+        #expect(switches < 10 * 15, "\(switches) switches in 3,000 frames")
+    }
+
     @Test func aSingleSlowFrameChangesLittle() throws {
         var planner = try Samples.planner()
         let budget = 1.5 * Samples.time(768)
@@ -217,6 +247,25 @@ import Testing
             #expect(try bound() > 1.01 * calm, "\(warning)")
             planner = before
         }
+    }
+
+    @Test func allowedMissesAreSpentWhereThereIsNoCheaperRung() throws {
+        var random = SeededGenerator(seed: 14)
+        var planner = try Samples.planner(configuration: PlannerConfiguration(missTarget: 0.05))
+        for _ in 0..<400 {
+            let plan = try #require(planner.plan(request(60_000), now: 1000).plan)
+            let factor = random.noise(0.15)
+            planner.observe(
+                Samples.measured(plan, computing: factor, memory: factor), tokens: 20, of: plan, met: true)
+        }
+        // Every answer had time to spare: a narrow one may be dared, a step up may not.
+        #expect(planner.admission.margin < 0.5 * planner.residuals.margin)
+        let plan = try #require(planner.plan(request(1.08 * Samples.time(256)), now: 1000).plan)
+        #expect(plan.rung == Rung(pixels: 256))
+        #expect(plan.bound > plan.deadline - 1000)
+        #expect(planner.plan(request(1.08 * Samples.time(512)), now: 1000).plan?.rung == Rung(pixels: 256))
+        for _ in 0..<10 { planner.observe(Samples.measured(plan), tokens: 20, of: plan, met: false) }
+        #expect(planner.plan(request(1.08 * Samples.time(256)), now: 1000).expiry == .belowLowestRung)
     }
 
     @Test func framesThatAreNotStartedDoNotHideThatASlowdownIsOver() throws {
@@ -289,6 +338,19 @@ import Testing
         let plan = try #require(planner.plan(request(wide, arrival: now), now: now).plan)
         #expect(plan.reason == .sharing)
         #expect(plan.rung == Rung(pixels: 256))
+    }
+
+    @Test func rungsThatNeverRanAreTrustedLessWithoutAProfile() throws {
+        func bound(_ model: CostModel?) throws -> Double {
+            var planner = try Samples.planner(model: model)
+            for _ in 0..<30 {
+                let plan = try #require(planner.plan(request(1.8 * Samples.time(256)), now: 1000).plan)
+                #expect(plan.rung == Rung(pixels: 256))
+                planner.observe(Samples.measured(plan), tokens: 20, of: plan, met: true)
+            }
+            return try #require(planner.plan(request(nil), now: 1000).plan).bound
+        }
+        #expect(try bound(nil) > 1.1 * bound(Samples.model))
     }
 
     @Test func withoutAProfileTheFirstFramesMeasureTheDevice() throws {

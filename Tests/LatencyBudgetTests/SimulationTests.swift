@@ -137,6 +137,21 @@ import Testing
         #expect(result.log[1].actual - result.log[0].actual < plain)
     }
 
+    @Test func framesThatCannotBeInTimeAnyMoreAreGivenUp() throws {
+        let frame = TraceFrame(arrival: 0, budget: 9000, seeing: 40)
+        let trace = try Trace(name: "stalled", frames: [frame])
+        let simulation = try Self.simulation(missTarget: 0.01, profile: Samples.model)
+        let result = simulation.run(trace, .adaptive, keepsFrames: true)
+        let whole =
+            40
+            * Samples.model.phases(
+                Rung(pixels: 1024), sourcePixels: CostModel.usualSourcePixels, textTokens: 32, tokens: 1
+            ).seeing
+        #expect(result.missed == 1)
+        #expect(result.log.first?.tokens == 0)
+        #expect(result.duration < 0.3 * whole)
+    }
+
     @Test func measuredFramesBecomeTraces() {
         let idle = PhaseTimes(decode: 5, preprocess: 5, vision: 90, prefill: 50, generate: 100)
         let measured = PhaseTimes(decode: 10, preprocess: 10, vision: 180, prefill: 60, generate: 0)
