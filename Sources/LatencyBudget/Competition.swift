@@ -22,16 +22,11 @@ public struct WaitingDeadlines: Sendable, Equatable {
     /// Whether nobody waits.
     public var isEmpty: Bool { deadlines[0] == .infinity }
 
-    /// How many frames can no longer be answered after one that ends at `end`, each taking `each`, though they could
-    /// be if it ended at `now`.
-    func lost(end: Double, now: Double, each: Double) -> Double {
-        guard deadlines[0] < .infinity else { return 0 }
+    /// How many of the frames can no longer be answered, each taking `each`, when the first of them starts at `end`.
+    func lost(end: Double, each: Double) -> Double {
         var lost = 0.0
         var last = end
-        var earliest = now
         for place in 0..<8 where deadlines[place] < .infinity {
-            guard earliest + each <= deadlines[place] else { continue }
-            earliest += each
             if last + each <= deadlines[place] { last += each } else { lost += 1 }
         }
         return lost

@@ -61,6 +61,8 @@ public struct Plan: Sendable, Equatable {
     let idle: PhaseTimes
     /// Slowdowns that the plan was made with, by phase.
     let slowdown: Slowdown
+    /// The most likely slowdown of generating.
+    let tokenFactor: Double
     /// Standard deviation of the prediction's logarithm.
     let deviation: Double
     /// Tokens read before the answer.

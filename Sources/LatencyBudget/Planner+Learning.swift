@@ -40,6 +40,13 @@ extension Planner {
         generate.doubt(steps.memory)
     }
 
+    /// What was expected of a frame, for an answer of the length that it really had: to be held against what it took.
+    public func prediction(of plan: Plan, tokens: Int) -> PhaseTimes {
+        var prediction = plan.predicted
+        prediction.generate = plan.tokenFactor * model.generation(of: tokens, context: plan.context)
+        return prediction
+    }
+
     /// The answer's governor, from the moment that the first token is there.
     public func governor(for plan: Plan, now: Double) -> TokenGovernor {
         TokenGovernor(

@@ -46,6 +46,8 @@ public struct Planner: Sendable {
 
     /// What single rungs differ from the model; one entry a rung, allocated once.
     var corrections: [RungCorrection]
+    /// Idle times of decoding and encoding that do not depend on the frame; one entry a rung, allocated once.
+    let seeingCosts: [PhaseTimes]
     /// The last rung of each source; allocated once.
     var sources = [LastChoice](repeating: LastChoice(), count: 64)
     var forecast = ArrivalForecast()
@@ -77,27 +79,19 @@ public struct Planner: Sendable {
         generate = seeing
         residuals = ResidualQuantile(target: configuration.missTarget)
         admission = residuals
+        let costs = self.model
+        seeingCosts = ladder.steps.map { costs.phases($0.rung, sourcePixels: 0, textTokens: 0, tokens: 1) }
         corrections = [RungCorrection](repeating: RungCorrection(), count: ladder.count)
-    }
-
-    /// What one rung would cost now.
-    struct Estimate {
-        var rung: Rung
-        var index: Int?
-        var idle: PhaseTimes
-        var context: Double
-        var likely: Double
-        var deviation: Double
-        var bound: Double
     }
 
     /// Chooses what to do with a frame that is taken from the queue at `now`.
     public mutating func plan(_ request: PlanRequest, now: Double) -> PlanDecision {
         guard ladder.count > 0 || request.encoded != nil || request.fixedRung != nil else { return .expired(.noRungs) }
         let left = request.left(at: now)
-        let available = (left - configuration.reserve.asDuration).asDuration
+        let available = left < .infinity ? (left - configuration.reserve.asDuration).asDuration : left
+        let present = present
         if let rung = request.encoded ?? request.fixedRung {
-            let estimate = estimate(rung, ladder.index(of: rung), request)
+            let estimate = estimate(rung, ladder.index(of: rung), request, present)
             let reason: PlanReason = request.encoded != nil ? .encoded : .fixed
             if estimate.likely <= available {
                 return .run(makePlan(estimate, reason, request, left: left, now: now))
@@ -115,13 +109,13 @@ public struct Planner: Sendable {
         var fitting = -Double.infinity
         var top = -Double.infinity
         var unproven = -Double.infinity
-        let others = others(request, now: now)
+        let others = others(request, present, now: now)
         forecast.planned(at: now, waited: others.waited, othersWait: !request.waiting.isEmpty, each: others.each)
         // An answer of usual length goes on after the shortest useful one.
         let beyond =
             (usualTokens - Double(request.tokenRange.minimum)).asDuration * generate.factor * model.perToken(128)
         for index in 0..<ladder.count {
-            let estimate = estimate(ladder.steps[index].rung, index, request)
+            let estimate = estimate(ladder.steps[index].rung, index, request, present)
             let utility = ladder.steps[index].utility[request.question]
             top = max(top, utility)
             if cheapest.map({ estimate.likely < $0.likely }) ?? true { cheapest = estimate }
@@ -132,7 +126,8 @@ public struct Planner: Sendable {
                 continue
             }
             fitting = max(fitting, utility)
-            let worth = utility - lossToOthers(taking: min(estimate.likely + beyond, left), others)
+            let loss = request.choice == .off ? 0 : lossToOthers(taking: min(estimate.likely + beyond, left), others)
+            let worth = utility - loss
             if let best = chosen, worth < best.worth || (worth == best.worth && estimate.likely >= best.estimate.likely)
             {
                 continue
@@ -167,16 +162,6 @@ public struct Planner: Sendable {
         return .run(makePlan(chosen.estimate, reason, request, left: left, now: now))
     }
 
-    private func others(_ request: PlanRequest, now: Double) -> Others {
-        guard let step = ladder.steps.first else {
-            return Others(waiting: .init(), now: now, waited: false, each: 0, utility: 0)
-        }
-        let each = estimate(step.rung, 0, request).likely
-        return Others(
-            waiting: request.waiting, now: now, waited: now - request.arrival > 0.05 * each, each: each,
-            utility: step.utility.general)
-    }
-
     /// A frame that nothing fits.
     private mutating func late(
         _ cheapest: Estimate, _ request: PlanRequest, left: Double, now: Double
@@ -202,96 +187,6 @@ public struct Planner: Sendable {
     /// Without it the planner gives each frame all the time that its own budget leaves.
     public mutating func arrived(at now: Double, budget: Double?) {
         forecast.arrived(at: now, budget: budget ?? .infinity)
-    }
-
-    /// What other frames lose, in utility, when one takes `time` instead of none: those that wait, and those that are
-    /// expected to come in the meantime.
-    func lossToOthers(taking time: Double, _ others: Others) -> Double {
-        others.utility
-            * (others.waiting.lost(end: others.now + time, now: others.now, each: others.each)
-                + forecast.lost(
-                    taking: time, waited: others.waited, othersWait: !others.waiting.isEmpty, each: others.each))
-    }
-
-    /// What is known of the frames besides the one that is planned.
-    struct Others {
-        var waiting: WaitingDeadlines
-        var now: Double
-        /// Whether the frame had to wait itself.
-        var waited: Bool
-        /// The shortest useful answer to one of them, ms, and its utility.
-        var each: Double
-        var utility: Double
-    }
-
-    /// What the shortest useful answer at `rung` costs.
-    func estimate(_ rung: Rung, _ index: Int?, _ request: PlanRequest) -> Estimate {
-        let (minimum, _) = request.tokenRange
-        var idle = model.phases(
-            rung, sourcePixels: min(request.sourcePixels.asDuration, 1e10), textTokens: request.textTokens,
-            tokens: minimum)
-        let text = Double(request.textTokens.bounded(to: 0...1_000_000))
-        if request.encoded != nil {
-            (idle.decode, idle.preprocess, idle.vision) = (0, 0, 0)
-            idle.prefill = model.prefill(text)
-        }
-        var doubt = 0.0
-        if let index {
-            let correction = corrections[index]
-            let factor = exponential(correction.seeing)
-            idle.decode *= factor
-            idle.preprocess *= factor
-            idle.vision *= factor
-            idle.prefill *= exponential(correction.prefill)
-            // An unmeasured rung may differ from the nominal shape.
-            if !isProfiled { doubt = 0.1 / Double(1 + correction.observations) }
-        }
-        let expected = plannedSlowdown.applied(to: idle)
-        let likely = expected.total
-        // The phases are slow together when they are slow: deviations are added, not their squares.
-        let deviation =
-            likely > 0
-            ? (expected.seeing * seeing.deviation + expected.prefill * prefill.deviation
-                + expected.generate * generate.deviation) / likely + doubt : doubt
-        return Estimate(
-            rung: rung, index: index, idle: idle, context: Double(rung.visualTokens) + text, likely: likely,
-            deviation: deviation, bound: likely * exponential(residuals.margin * deviation))
-    }
-
-    /// Factors that plans are made with.
-    var plannedSlowdown: Slowdown {
-        Slowdown(
-            seeing: exponential(seeing.held), prefill: exponential(prefill.held), generate: exponential(generate.held))
-    }
-
-    /// Factors that are most likely at present.
-    var presentSlowdown: Slowdown {
-        Slowdown(seeing: seeing.factor, prefill: prefill.factor, generate: generate.factor)
-    }
-
-    private func makePlan(
-        _ estimate: Estimate, _ reason: PlanReason, _ request: PlanRequest, left: Double, now: Double
-    ) -> Plan {
-        let (minimum, maximum) = request.tokenRange
-        let slowdown = plannedSlowdown
-        let available = left - configuration.reserve.asDuration
-        let step = slowdown.generate * model.perToken(estimate.context)
-        let forTokens = available - slowdown.applied(to: estimate.idle).untilFirstToken
-        var limit = maximum
-        if left < .infinity {
-            limit = step > 0 ? max(minimum, 1 + (forTokens / step).asCount(atMost: maximum - 1)) : maximum
-        }
-        if reason == .bestEffort { limit = minimum }
-        var usual = presentSlowdown.applied(to: estimate.idle)
-        let tokens = usualTokens.asCount(atMost: limit).bounded(to: minimum...max(minimum, limit))
-        usual.generate = generate.factor * model.generation(of: tokens, context: estimate.context)
-        let start = now.isFinite ? now : 0
-        return Plan(
-            rung: estimate.rung, reason: reason, deadline: start + left, tokenLimit: limit, minimumTokens: minimum,
-            predicted: usual, bound: estimate.bound, index: estimate.index, idle: estimate.idle, slowdown: slowdown,
-            deviation: estimate.deviation, context: estimate.context,
-            // What is run to learn is run to its end.
-            whenLate: reason == .learning || reason == .probe ? .bestEffort : request.whenLate)
     }
 }
 

@@ -26,7 +26,7 @@ public struct Simulation: Sendable {
     public var minimumTokens = 8
     public var textTokens = 32
 
-    /// - Parameter profile: The default is the truth itself.
+    /// - Parameter profile: The truth itself is a perfect calibration; `nil` is none.
     public init(
         ladder: Ladder, truth: CostModel, profile: CostModel?, configuration: PlannerConfiguration = .init()
     ) {

@@ -64,6 +64,7 @@ public struct SimulationReport: Sendable {
             "miss target \(number(100 * missTarget, digits: 1)) %, missed "
             + "\(number(100 * adaptive.missRate, digits: 2)) %, mean utility \(number(adaptive.meanUtility, digits: 1)) "
             + "of the oracle's \(number(results.first?.meanUtility ?? 0, digits: 1)), \(adaptive.frames) frames"
+            + (every > 1 ? " (shown: every miss, of the rest one in \(every))" : "")
         // Steps come in pairs: what is between an odd and an even one is the changed stretch.
         let steps = trace.frames.indices.filter { trace.frames[$0].isStep }
         var stretches: [ClosedRange<Double>] = []
@@ -82,7 +83,7 @@ public struct SimulationReport: Sendable {
                     series: [
                         dots("left of the budget", "#b6bec7", started.map { (x($0), $0.left / 1000) }, 1.6),
                         dots("in time", "#1a7f5a", started.filter(\.met).map { (x($0), $0.actual / 1000) }, 1.8),
-                        dots("late", "#d1242f", missed.map { (x($0), $0.actual / 1000) }, 3.2),
+                        dots("late or given up", "#d1242f", missed.map { (x($0), $0.actual / 1000) }, 3.2),
                     ], range: timeRange(started)),
                 Chart.Panel(
                     title: "Resolution", unit: "pixels", height: 150,

@@ -237,6 +237,9 @@ import Testing
         #expect(recorder.leastSamples == 66)
         let profile = try #require(recorder.profile(identity: Self.identity))
         #expect(profile.staleness(for: Self.identity, ladder: ladder) == [.rungs])
+        for point in profile.tokenPoints {
+            #expect(abs(point.milliseconds / truth.perToken(Double(point.context)) - 1) < 0.02)
+        }
         let model = try profile.costModel()
         for step in ladder.steps {
             let expected = truth.phases(step.rung, sourcePixels: 2e6, textTokens: 32, tokens: 20).total

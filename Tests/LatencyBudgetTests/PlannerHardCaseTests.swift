@@ -27,6 +27,12 @@ import Testing
         #expect(plan.tokenLimit == 240)
     }
 
+    @Test func anEndlessReserveLeavesNoTimeButNoLimitIsNone() throws {
+        var planner = try Samples.planner(configuration: PlannerConfiguration(reserve: .infinity))
+        #expect(planner.plan(PlanRequest(arrival: 0, budget: 1e9), now: 0).plan == nil)
+        #expect(planner.plan(PlanRequest(arrival: 0, budget: nil), now: 0).plan?.rung == Rung(pixels: 1024))
+    }
+
     @Test func aClockSetBackTenYearsCostsNoBudget() throws {
         var planner = try Samples.planner()
         let request = PlanRequest(arrival: Self.tenYears, budget: 2 * Samples.time(1024))

@@ -79,6 +79,8 @@ import Testing
 
         var off = request(1)
         off.choice = .off
+        // Whoever waits: that is what "off" means.
+        off.waiting.add(1_000_000 + 3 * Samples.time(256))
         let plan = try #require(planner.plan(off, now: 1_000_000).plan)
         #expect(plan.rung == Rung(pixels: 1024))
         #expect(plan.reason == .noBudget)
@@ -116,6 +118,31 @@ import Testing
         #expect(endless.tokenLimit == 240)
     }
 
+    @Test func predictionsAreCloseForEveryPhase() throws {
+        var random = SeededGenerator(seed: 12)
+        var planner = try Samples.planner()
+        var errors: [[Double]] = [[], [], []]
+        for index in 0..<2000 {
+            let budget = [1.5, 3, 6, 12][index % 4] * Samples.time(256)
+            guard let plan = planner.plan(request(budget), now: 1000).plan else { continue }
+            let tokens = 5 + index % 60
+            let slow = index < 1000 ? 1.0 : 1.3
+            let measured = Samples.measured(
+                plan, tokens: tokens, computing: slow * random.noise(0.08), memory: slow * random.noise(0.08))
+            let prediction = planner.prediction(of: plan, tokens: tokens)
+            for (phase, (got, expected)) in [
+                (measured.seeing, prediction.seeing), (measured.prefill, prediction.prefill),
+                (measured.generate, prediction.generate),
+            ].enumerated() { errors[phase].append(abs(got / expected - 1)) }
+            planner.observe(measured, tokens: tokens, of: plan, met: true)
+        }
+        for phase in errors {
+            let sorted = phase.sorted()
+            #expect(sorted[sorted.count / 2] < 0.06)
+            #expect(sorted[sorted.count * 95 / 100] < 0.12)
+        }
+    }
+
     @Test func aReserveIsKept() throws {
         var planner = try Samples.planner([256], configuration: PlannerConfiguration(reserve: 500))
         let budget = 1.3 * Samples.time(256)
@@ -149,6 +176,36 @@ import Testing
             #expect(up[..<3].allSatisfy { $0 == Rung(pixels: 512) }, "seed \(seed): \(up)")
             #expect(up[10...].allSatisfy { $0 == Rung(pixels: 768) }, "seed \(seed): \(up)")
         }
+    }
+
+    @Test func aBudgetOnTheEdgeOfARungDoesNotFlicker() throws {
+        var switches = 0
+        var reasons: Set<PlanReason> = []
+        for seed in 1...10 {
+            var random = SeededGenerator(seed: UInt64(seed))
+            var planner = try Samples.planner()
+            var budget = 60_000.0
+            var last: Rung?
+            for index in 0..<500 {
+                // From here on the budget is what the rung just needs.
+                if index == 200 {
+                    var edge = request(60_000)
+                    edge.encoded = nil
+                    edge.choice = .fixed(Rung(pixels: 768))
+                    budget = try #require(planner.plan(edge, now: 1000).plan).bound
+                }
+                let plan = try #require(planner.plan(request(budget), now: 1000).plan)
+                if index > 200 {
+                    reasons.insert(plan.reason)
+                    switches += plan.rung == last ? 0 : 1
+                }
+                last = plan.rung
+                let measured = Samples.measured(plan, computing: random.noise(0.08), memory: random.noise(0.08))
+                planner.observe(measured, tokens: 20, of: plan, met: measured.total <= budget)
+            }
+        }
+        #expect(reasons == [.budget, .proving])
+        #expect(switches < 10 * 15, "\(switches) switches in 3,000 frames")
     }
 
     @Test func aSingleSlowFrameChangesLittle() throws {
@@ -190,6 +247,25 @@ import Testing
             #expect(try bound() > 1.01 * calm, "\(warning)")
             planner = before
         }
+    }
+
+    @Test func allowedMissesAreSpentWhereThereIsNoCheaperRung() throws {
+        var random = SeededGenerator(seed: 14)
+        var planner = try Samples.planner(configuration: PlannerConfiguration(missTarget: 0.05))
+        for _ in 0..<400 {
+            let plan = try #require(planner.plan(request(60_000), now: 1000).plan)
+            let factor = random.noise(0.15)
+            planner.observe(
+                Samples.measured(plan, computing: factor, memory: factor), tokens: 20, of: plan, met: true)
+        }
+        // Every answer had time to spare: a narrow one may be dared, a step up may not.
+        #expect(planner.admission.margin < 0.5 * planner.residuals.margin)
+        let plan = try #require(planner.plan(request(1.08 * Samples.time(256)), now: 1000).plan)
+        #expect(plan.rung == Rung(pixels: 256))
+        #expect(plan.bound > plan.deadline - 1000)
+        #expect(planner.plan(request(1.08 * Samples.time(512)), now: 1000).plan?.rung == Rung(pixels: 256))
+        for _ in 0..<10 { planner.observe(Samples.measured(plan), tokens: 20, of: plan, met: false) }
+        #expect(planner.plan(request(1.08 * Samples.time(256)), now: 1000).expiry == .belowLowestRung)
     }
 
     @Test func framesThatAreNotStartedDoNotHideThatASlowdownIsOver() throws {
@@ -262,6 +338,19 @@ import Testing
         let plan = try #require(planner.plan(request(wide, arrival: now), now: now).plan)
         #expect(plan.reason == .sharing)
         #expect(plan.rung == Rung(pixels: 256))
+    }
+
+    @Test func rungsThatNeverRanAreTrustedLessWithoutAProfile() throws {
+        func bound(_ model: CostModel?) throws -> Double {
+            var planner = try Samples.planner(model: model)
+            for _ in 0..<30 {
+                let plan = try #require(planner.plan(request(1.8 * Samples.time(256)), now: 1000).plan)
+                #expect(plan.rung == Rung(pixels: 256))
+                planner.observe(Samples.measured(plan), tokens: 20, of: plan, met: true)
+            }
+            return try #require(planner.plan(request(nil), now: 1000).plan).bound
+        }
+        #expect(try bound(nil) > 1.1 * bound(Samples.model))
     }
 
     @Test func withoutAProfileTheFirstFramesMeasureTheDevice() throws {

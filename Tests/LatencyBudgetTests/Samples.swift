@@ -2,6 +2,17 @@ import LatencyBudget
 
 /// The paper's ladder and the nominal device, as most tests use them.
 enum Samples {
+    /// Whether the optimizer ran: without it only shorter traces are replayed, and no time is held against the code.
+    static let isOptimized: Bool = {
+        var isChecked = false
+        assert(
+            {
+                isChecked = true
+                return true
+            }())
+        return !isChecked
+    }()
+
     static func ladder(_ resolutions: [Int] = [256, 512, 768, 1024]) throws -> Ladder {
         try Ladder.published(resolutions: resolutions)
     }

@@ -45,6 +45,17 @@ import Testing
         #expect(filter.held < 0.1)
     }
 
+    @Test func aFrameThatIsSurprisinglyFastIsNoReasonForAMargin() {
+        var filter = SlowdownFilter(isKnown: true, proof: 4)
+        for index in 0..<40 { filter.observe(index % 2 == 0 ? 2.06 : 1.94) }
+        let calm = filter.deviation
+        var slow = filter
+        filter.observe(1)
+        slow.observe(4)
+        #expect(filter.deviation < 1.1 * calm)
+        #expect(slow.deviation > 1.5 * calm)
+    }
+
     @Test func nonsenseIsIgnored() {
         var filter = SlowdownFilter(isKnown: true, proof: 5)
         let before = filter

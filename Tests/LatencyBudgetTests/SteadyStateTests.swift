@@ -8,7 +8,8 @@ import Testing
 private enum Famine {
     /// Every block that was taken holds the address of the one before.
     nonisolated(unsafe) private static var blocks: UnsafeMutableRawPointer?
-    private static let sizes: [Int] = [1 << 20, 1 << 16, 1 << 12, 1 << 10, 256, 64, 16]
+    /// Large blocks first, then every small size: the allocator keeps freed blocks apart by size.
+    private static let sizes = [1 << 20, 1 << 16, 1 << 12] + Array(stride(from: 2048, to: 0, by: -16))
 
     /// The optimizer may leave out an allocation whose address nobody looks at; this one is kept.
     @inline(never) @_optimize(none)
@@ -78,7 +79,7 @@ private enum Famine {
             tokens: governor.tokens, of: plan, met: isOnTime)
     }
 
-    @Test(.enabled(if: Famine.isPossible)) func aFrameNeedsNoMemory() async {
+    @Test(.enabled(if: Samples.isOptimized && Famine.isPossible)) func aFrameNeedsNoMemory() async {
         await #expect(processExitsWith: .success) {
             var planner = try Samples.planner()
             for index in 0..<100 { Self.frame(index, &planner) }
@@ -89,7 +90,7 @@ private enum Famine {
         }
     }
 
-    @Test(.enabled(if: Famine.isPossible)) func whatNeedsMemoryWouldShow() async {
+    @Test(.enabled(if: Samples.isOptimized && Famine.isPossible)) func whatNeedsMemoryWouldShow() async {
         // Ends at the first allocation; every way out below is a success.
         await #expect(processExitsWith: .failure) {
             var planner = try Samples.planner()
@@ -106,7 +107,7 @@ private enum Famine {
         }
     }
 
-    @Test func aFrameCostsLessThanATenthOfAMillisecond() throws {
+    @Test(.enabled(if: Samples.isOptimized)) func aFrameCostsLessThanATenthOfAMillisecond() throws {
         // The longest ladder that models have, each rung with a bend of its own.
         let resolutions = (1...32).map { 32 * $0 + 32 }
         let model = try CostModelTests.profile(of: Samples.model, resolutions).costModel()

@@ -1,0 +1,125 @@
+extension Planner {
+    /// What one rung would cost now.
+    struct Estimate {
+        var rung: Rung
+        var index: Int?
+        /// On an idle device, with the shortest useful answer.
+        var idle: PhaseTimes
+        var context: Double
+        var likely: Double
+        var deviation: Double
+        var bound: Double
+    }
+
+    /// How fast the device is at present, the same for all rungs.
+    struct Present {
+        /// Factors that plans are made with.
+        var slowdown: Slowdown
+        /// Relative deviations of the phases.
+        var deviation: Slowdown
+    }
+
+    var present: Present {
+        Present(
+            slowdown: Slowdown(
+                seeing: exponential(seeing.held), prefill: exponential(prefill.held),
+                generate: exponential(generate.held)),
+            deviation: Slowdown(
+                seeing: seeing.deviation, prefill: prefill.deviation, generate: generate.deviation))
+    }
+
+    /// What the shortest useful answer at `rung` costs.
+    func estimate(_ rung: Rung, _ index: Int?, _ request: PlanRequest, _ present: Present) -> Estimate {
+        let (minimum, _) = request.tokenRange
+        let sourcePixels = min(request.sourcePixels.asDuration, 1e10)
+        let text = Double(request.textTokens.bounded(to: 0...1_000_000))
+        let context = Double(rung.visualTokens) + text
+        var idle: PhaseTimes
+        if request.encoded != nil {
+            idle = PhaseTimes(prefill: model.prefill(text))
+        } else if let index {
+            idle = seeingCosts[index]
+            idle.decode = model.decode(sourcePixels)
+            idle.prefill = model.prefill(context)
+        } else {
+            idle = model.phases(rung, sourcePixels: sourcePixels, textTokens: request.textTokens, tokens: 1)
+        }
+        idle.generate = model.generation(of: minimum, context: context)
+        var doubt = 0.0
+        if let index {
+            let correction = corrections[index]
+            let factor = exponential(correction.seeing)
+            idle.decode *= factor
+            idle.preprocess *= factor
+            idle.vision *= factor
+            idle.prefill *= exponential(correction.prefill)
+            // An unmeasured rung may differ from the nominal shape.
+            if !isProfiled { doubt = 0.1 / Double(1 + correction.observations) }
+        }
+        let expected = present.slowdown.applied(to: idle)
+        let likely = expected.total
+        // The phases are slow together when they are slow: deviations are added, not their squares.
+        let deviation =
+            likely > 0 ? present.deviation.applied(to: expected).total / likely + doubt : doubt
+        return Estimate(
+            rung: rung, index: index, idle: idle, context: context, likely: likely, deviation: deviation,
+            bound: likely * exponential(residuals.margin * deviation))
+    }
+
+    /// What is known of the frames besides the one that is planned.
+    struct Others {
+        var waiting: WaitingDeadlines
+        var now: Double
+        /// Whether the frame had to wait itself.
+        var waited: Bool
+        /// The shortest useful answer to one of them, ms, and its utility.
+        var each: Double
+        var utility: Double
+    }
+
+    func others(_ request: PlanRequest, _ present: Present, now: Double) -> Others {
+        guard let step = ladder.steps.first else {
+            return Others(waiting: .init(), now: now, waited: false, each: 0, utility: 0)
+        }
+        let each = estimate(step.rung, 0, request, present).likely
+        return Others(
+            waiting: request.waiting, now: now, waited: now - request.arrival > 0.05 * each, each: each,
+            utility: step.utility.general)
+    }
+
+    /// What other frames lose, in utility, when one takes `time`: those that wait, and those that are expected to come
+    /// in the meantime. Frames that are lost whatever this one takes count for every rung alike.
+    func lossToOthers(taking time: Double, _ others: Others) -> Double {
+        others.utility
+            * (others.waiting.lost(end: others.now + time, each: others.each)
+                + forecast.lost(
+                    taking: time, waited: others.waited, othersWait: !others.waiting.isEmpty, each: others.each))
+    }
+
+    /// Settles a chosen rung.
+    func makePlan(
+        _ estimate: Estimate, _ reason: PlanReason, _ request: PlanRequest, left: Double, now: Double
+    ) -> Plan {
+        let (minimum, maximum) = request.tokenRange
+        let slowdown = present.slowdown
+        let likeliest = Slowdown(seeing: seeing.factor, prefill: prefill.factor, generate: generate.factor)
+        let available = left - configuration.reserve.asDuration
+        let step = slowdown.generate * model.perToken(estimate.context)
+        let forTokens = available - slowdown.applied(to: estimate.idle).untilFirstToken
+        var limit = maximum
+        if left < .infinity {
+            limit = step > 0 ? max(minimum, 1 + (forTokens / step).asCount(atMost: maximum - 1)) : maximum
+        }
+        var usual = likeliest.applied(to: estimate.idle)
+        let tokens = usualTokens.asCount(atMost: limit).bounded(to: minimum...max(minimum, limit))
+        usual.generate = likeliest.generate * model.generation(of: tokens, context: estimate.context)
+        let start = now.isFinite ? now : 0
+        return Plan(
+            rung: estimate.rung, reason: reason, deadline: start + left, tokenLimit: limit, minimumTokens: minimum,
+            predicted: usual, bound: estimate.bound, index: estimate.index, idle: estimate.idle, slowdown: slowdown,
+            tokenFactor: likeliest.generate,
+            deviation: estimate.deviation, context: estimate.context,
+            // What is run to learn is run to its end.
+            whenLate: reason == .learning || reason == .probe ? .bestEffort : request.whenLate)
+    }
+}
