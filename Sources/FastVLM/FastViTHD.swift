@@ -92,7 +92,7 @@ public struct FastViTHD: Sendable {
         }
         self.stages = stages
         let last = widths[widths.count - 1]
-        let reduced = try model.tensor("vision.final.se.reduce.weight").shape[0]
+        let reduced = vision.squeezeWidth
         final = Final(
             convolution: try model.depthwise("vision.final.conv", kernel: 3, multiplier: 2, channels: last),
             reduce: try model.linear("vision.final.se.reduce", outputs: reduced, inputs: last * 2),
@@ -101,7 +101,7 @@ public struct FastViTHD: Sendable {
     }
 
     private static func block(_ name: String, width: Int, _ model: PreparedModel) throws(ModelFileError) -> Block {
-        let wide = try model.tensor("\(name).ffn.fc1.weight").shape[0]
+        let wide = model.configuration.vision.ffnExpansion * width
         let ffn = ConvFFNWeights(
             depthwise: try model.depthwise("\(name).ffn.conv", kernel: 7, channels: width),
             expand: try model.linear("\(name).ffn.fc1", outputs: wide, inputs: width).expanded(),

@@ -72,17 +72,19 @@ final class Qwen2Decoder {
             try checkpoint()
             let key = cache.keys(index, added)
             compute.rmsNorm(x, weight: layer.attentionNorm, epsilon: epsilon, into: normed)
-            compute.linear(normed, layer.query, into: query)
-            compute.linear(normed, layer.key, into: key)
-            compute.linear(normed, layer.value, into: cache.values(index, added))
+            compute.linear(
+                normed,
+                [
+                    LinearTask(layer.query, into: query), LinearTask(layer.key, into: key),
+                    LinearTask(layer.value, into: cache.values(index, added)),
+                ])
             compute.rope(query, angles: angles, firstPosition: start, headDim: text.headDim)
             compute.rope(key, angles: angles, firstPosition: start, headDim: text.headDim)
             compute.causalAttention(
                 query, keys: cache.keys(index, all), values: cache.values(index, all), headDim: text.headDim, into: attended)
             compute.linear(attended, layer.output, into: middle, ending: LinearEnding(residual: x))
             compute.rmsNorm(middle, weight: layer.mlpNorm, epsilon: epsilon, into: normed)
-            compute.linear(normed, layer.gate, into: gate)
-            compute.linear(normed, layer.up, into: up)
+            compute.linear(normed, [LinearTask(layer.gate, into: gate), LinearTask(layer.up, into: up)])
             compute.siluMultiply(gate, up)
             compute.linear(gate, layer.down, into: x, ending: LinearEnding(residual: middle))
         }

@@ -84,7 +84,7 @@ extension Compute {
             depthwise(
                 half, second, rows: rows, into: middle.base, gelu: true, firstRow: window.lowerBound, height: height)
             let pixels = rows.lowerBound * output.width..<rows.upperBound * output.width
-            product(middle, pointwise, into: output.pixels.rows(pixels), LinearEnding(gelu: true))
+            product(middle, pointwise, into: output.pixels.rows(pixels), LinearEnding(gelu: true), worker: worker)
         }
     }
 
@@ -96,10 +96,10 @@ extension Compute {
             first.multiplier * first.channels == pointwise.inputs && pointwise.outputs == output.channels
                 && output.height == first.outputSize(input.height) && output.width == first.outputSize(input.width),
             "downsampling shapes")
-        tiles(output, channels: pointwise.inputs, floats: pointwise.inputs) { rows, pixels, memory in
+        tiles(output, channels: pointwise.inputs, floats: pointwise.inputs) { rows, pixels, worker, memory in
             let middle = Matrix(memory, rows: pixels.count, columns: pointwise.inputs)
             depthwise(input, first, rows: rows, into: middle.base, gelu: true)
-            product(middle, pointwise, into: output.pixels.rows(pixels), LinearEnding(gelu: true))
+            product(middle, pointwise, into: output.pixels.rows(pixels), LinearEnding(gelu: true), worker: worker)
         }
     }
 
@@ -113,13 +113,13 @@ extension Compute {
         precondition(output.pixels.base != input.pixels.base, "a ConvFFN cannot run in place: its windows overlap")
         precondition(weights.expand.inputs == channels && weights.contract.inputs == wide, "ConvFFN shapes")
         if tilesPay(output, weightCount: channels * wide) {
-            tiles(output, channels: channels, floats: channels + wide) { rows, pixels, memory in
+            tiles(output, channels: channels, floats: channels + wide) { rows, pixels, worker, memory in
                 let middle = Matrix(memory, rows: pixels.count, columns: channels)
                 let expanded = Matrix(memory, offset: pixels.count * channels, rows: pixels.count, columns: wide)
                 depthwise(input, weights.depthwise, rows: rows, into: middle.base, gelu: false)
-                product(middle, weights.expand, into: expanded,
-                    LinearEnding(gelu: true))
-                product(expanded, weights.contract, into: output.pixels.rows(pixels), LinearEnding(residual: input.pixels.rows(pixels)))
+                product(middle, weights.expand, into: expanded, LinearEnding(gelu: true), worker: worker)
+                let residual = LinearEnding(residual: input.pixels.rows(pixels))
+                product(expanded, weights.contract, into: output.pixels.rows(pixels), residual, worker: worker)
             }
         } else {
             let count = input.pixels.rows
@@ -183,9 +183,9 @@ extension Compute {
         map.pixels.rows * map.channels * 4 >= weightCount
     }
 
-    /// Runs `body(rows, pixels, scratch)` over the rows of `map` in tiles whose `floats` a pixel fit a core's cache.
+    /// Runs `body(rows, pixels, worker, scratch)` over the rows of `map` in tiles whose `floats` a pixel fit a core's cache.
     private func tiles(
-        _ map: FeatureMap, channels: Int, floats: Int, _ body: (Range<Int>, Range<Int>, FloatStorage) -> Void
+        _ map: FeatureMap, channels: Int, floats: Int, _ body: (Range<Int>, Range<Int>, Int, FloatStorage) -> Void
     ) {
         let cached = 192 * 1024
         let most = (map.height + pool.threads - 1) / pool.threads
@@ -193,7 +193,7 @@ extension Compute {
         let memory = scratch(rows * map.width * floats)
         pool.loop((map.height + rows - 1) / rows) { tile, worker in
             let rows = tile * rows..<min((tile + 1) * rows, map.height)
-            body(rows, rows.lowerBound * map.width..<rows.upperBound * map.width, memory[worker])
+            body(rows, rows.lowerBound * map.width..<rows.upperBound * map.width, worker, memory[worker])
         }
     }
 }

@@ -22,8 +22,13 @@ public final class Compute {
     public let pool: ThreadPool
     public let instructionSet: InstructionSet
     let kernels: fv_f32_kernels
+    let quantKernels: fv_quant_kernels
     let blas: BLAS
     private var scratch: [FloatStorage]
+    /// Quantized activations that all threads read.
+    var sharedRows = QuantizedRows()
+    /// Quantized activations of each thread's own tile.
+    private var ownRows: [QuantizedRows]
 
     /// - Parameters:
     ///   - pool: The threads to use; several owners may share it.
@@ -31,7 +36,8 @@ public final class Compute {
     ///
     /// Throws ``KernelError`` where the processor lacks the instruction set or OpenBLAS is missing.
     public init(pool: ThreadPool, instructionSet: InstructionSet = .best) throws(KernelError) {
-        guard let table = fv_f32_kernels_for(instructionSet.isa) else {
+        guard let table = fv_f32_kernels_for(instructionSet.isa), let quantTable = fv_quant_kernels_for(instructionSet.isa)
+        else {
             throw KernelError(
                 .unsupportedInstructionSet,
                 "Cannot use the '\(instructionSet.rawValue)' kernels: this processor runs "
@@ -40,8 +46,10 @@ public final class Compute {
         self.pool = pool
         self.instructionSet = instructionSet
         self.kernels = table.pointee
+        self.quantKernels = quantTable.pointee
         self.blas = try BLAS.shared()
         self.scratch = (0..<pool.threads).map { _ in FloatStorage(count: 0) }
+        self.ownRows = (0..<pool.threads).map { _ in QuantizedRows() }
     }
 
     /// Scratch of at least `count` floats for each thread; its content is lost at the next call.
@@ -50,6 +58,12 @@ public final class Compute {
             scratch[worker] = FloatStorage(count: count)
         }
         return scratch
+    }
+
+    /// Room for `count` quantized rows of the thread `worker`; its content is lost at that thread's next call.
+    func rows(of worker: Int, count: Int, _ shape: QuantizedRows.Shape) -> QuantizedRows.View {
+        // Each thread touches its own element only, through a pointer so that the array is not taken as a whole.
+        ownRows.withUnsafeMutableBufferPointer { $0[worker].reserve(rows: count, shape) }
     }
 
     /// Runs `body(range, worker)` over `0 ..< count` in pieces of about equal size, at least `grain` long.
@@ -66,13 +80,15 @@ public final class Compute {
     /// `out[M, N] = ending(x[M, K] * weights[N, K]^T * scale + bias)`.
     public func linear(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, ending: LinearEnding = .init()) {
         precondition(x.columns == weights.inputs && out.columns == weights.outputs && x.rows == out.rows, "linear shapes")
-        if x.rows == 1 {
+        if weights.element.isQuantized {
+            linear(x, [LinearTask(weights, into: out, ending: ending)])
+        } else if x.rows == 1 {
             gemv(x, weights, into: out, ending: ending)
         } else if weights.element != .float32 || x.rows < weights.outputs {
             linearByOutputs(x, weights, into: out, ending: ending)
         } else {
-            split(x.rows, grain: 32) { rows, _ in
-                product(x.rows(rows), weights, into: out.rows(rows), ending.rows(rows))
+            split(x.rows, grain: 32) { rows, worker in
+                product(x.rows(rows), weights, into: out.rows(rows), ending.rows(rows), worker: worker)
             }
         }
     }
@@ -95,8 +111,11 @@ public final class Compute {
         }
     }
 
-    /// All outputs of all rows of `x` on the calling thread, for weights that are float32 already.
-    func product(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, _ ending: LinearEnding) {
+    /// All outputs of all rows of `x` on the calling thread, which is `worker`, for weights that are float32 or quantized.
+    func product(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, _ ending: LinearEnding, worker: Int) {
+        if weights.element.isQuantized {
+            return quantizedProduct(x, weights, into: out, ending, worker: worker)
+        }
         precondition(weights.element == .float32, "a product of weights that were not expanded")
         product(x, weights, panel: weights.base, outputs: 0..<weights.outputs, into: out, ending)
     }
@@ -150,8 +169,18 @@ public final class Compute {
         precondition(out.rows == ids.count && out.columns == table.inputs, "gather shapes")
         for (row, id) in ids.enumerated() {
             precondition(id >= 0 && id < table.outputs, "row \(id) of \(table.outputs)")
-            let source = table.base + id * table.inputs * table.element.byteCount
-            kernels.expand(source, table.element.code, out.rows(row..<row + 1).base, table.inputs)
+            let place = out.base(row: row)
+            switch table.element {
+            case .float32, .float16, .bfloat16:
+                let source = table.base + id * table.inputs * table.element.byteCount
+                kernels.expand(source, table.element.code, place, table.inputs)
+            case .int8:
+                var stored = table.int8
+                fv_i8_unpack_row(&stored, Int32(id), table.scale?[id] ?? 1, place)
+            case .int4:
+                var stored = table.int4
+                fv_i4_unpack_row(&stored, Int32(id), place)
+            }
         }
     }
 }

@@ -5,23 +5,34 @@ public enum WeightElement: Sendable, Equatable {
     case float32
     case float16
     case bfloat16
+    /// 8-bit numbers with a scale an output, in panels (`fv_i8_weights`).
+    case int8
+    /// 4-bit numbers with a scale a group of inputs, in panels (`fv_i4_weights`).
+    case int4
 
-    /// Bytes of one element.
-    public var byteCount: Int { self == .float32 ? 4 : 2 }
+    /// Whether products are computed with 8-bit activations.
+    public var isQuantized: Bool { self == .int8 || self == .int4 }
 
+    /// Bytes of one element that is a float.
+    var byteCount: Int { self == .float32 ? 4 : 2 }
+
+    /// How the kernels call an element that is a float.
     var code: fv_element {
         switch self {
         case .float32: FV_F32
         case .float16: FV_F16
         case .bfloat16: FV_BF16
+        case .int8, .int4: preconditionFailure("no float")
         }
     }
 }
 
-/// A linear layer's weights `[outputs, inputs]`, row-major, as they lie in a model file.
+/// A linear layer's weights `[outputs, inputs]` as they lie in a model file: floats row-major, quantized ones in panels.
 public struct LinearWeights: @unchecked Sendable {
-    // Sendable: nothing writes to the memory behind `base`, and `owner` keeps it alive.
+    // Sendable: nothing writes to the memory behind `base` and `groupScales`, and `owner` keeps it alive.
     let base: UnsafeRawPointer
+    /// Of 4-bit weights, float16.
+    private let groupScales: UnsafeRawPointer?
     private let owner: any Sendable
     public let element: WeightElement
     public let outputs: Int
@@ -32,13 +43,20 @@ public struct LinearWeights: @unchecked Sendable {
     public var scale: [Float]?
 
     /// Weights at `base`, which hold `outputs * inputs` values for as long as `owner` lives.
+    ///
+    /// - Parameters:
+    ///   - groupScales: The groups' scales, of 4-bit weights only; `owner` keeps them too.
+    ///   - scale: Required with 8-bit weights.
     public init(
-        base: UnsafeRawPointer, owner: any Sendable, element: WeightElement, outputs: Int, inputs: Int,
-        bias: [Float]? = nil, scale: [Float]? = nil
+        base: UnsafeRawPointer, groupScales: UnsafeRawPointer? = nil, owner: any Sendable, element: WeightElement,
+        outputs: Int, inputs: Int, bias: [Float]? = nil, scale: [Float]? = nil
     ) {
+        precondition(element != .int8 || scale != nil, "8-bit weights without a scale")
+        precondition((element == .int4) == (groupScales != nil), "4-bit weights and their groups' scales")
         precondition(bias.map { $0.count == outputs } ?? true, "bias of \(outputs) outputs")
         precondition(scale.map { $0.count == outputs } ?? true, "scale of \(outputs) outputs")
         self.base = base
+        self.groupScales = groupScales
         self.owner = owner
         self.element = element
         self.outputs = outputs
@@ -56,12 +74,24 @@ public struct LinearWeights: @unchecked Sendable {
             bias: bias, scale: scale)
     }
 
-    /// The same layer with its weights as float32, in memory of their own unless they already are.
+    /// As the 8-bit kernels take them.
+    var int8: fv_i8_weights {
+        fv_i8_weights(panels: base.assumingMemoryBound(to: Int8.self), outputs: Int32(outputs), inputs: Int32(inputs))
+    }
+
+    /// As the 4-bit kernels take them.
+    var int4: fv_i4_weights {
+        fv_i4_weights(
+            nibbles: base.assumingMemoryBound(to: UInt8.self), scales: groupScales?.assumingMemoryBound(to: UInt16.self),
+            outputs: Int32(outputs), inputs: Int32(inputs))
+    }
+
+    /// The same layer with its weights as float32, in memory of their own, if they are narrower floats.
     ///
     /// For layers that run over and over on many small tiles, where expanding a panel each time would
     /// cost more than the memory.
     public func expanded() -> LinearWeights {
-        guard element != .float32 else { return self }
+        guard element != .float32, !element.isQuantized else { return self }
         let memory = OwnedFloats(count: outputs * inputs)
         fv_f32_kernels_for(fv_isa_best()).pointee.expand(base, element.code, memory.base, memory.count)
         return LinearWeights(

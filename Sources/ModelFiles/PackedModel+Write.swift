@@ -1,4 +1,5 @@
 import Digests
+internal import Kernels
 
 extension PackedModel {
     /// Writes `model` as one file at `path`, which appears there whole and durable or not at all.
@@ -43,6 +44,8 @@ private struct PackedModelWriter {
     private var hasher = SHA256()
     private let byteCount: Int
     private var written = 0
+    /// Of the last quantized matrix, as they are to be stored.
+    private var scales: [UInt8] = []
 
     /// Floats that are converted at once: 1 MiB.
     private static let pieceCount = 1 << 18
@@ -63,6 +66,11 @@ private struct PackedModelWriter {
             case .zeros: try write([UInt8](repeating: 0, count: entry.range.count), progress)
             case .bytes(let bytes): try write(bytes, progress)
             case .floats(let view, let rowScale): try write(view, as: entry.element, rowScale: rowScale, progress)
+            case .panels(let view, let storage, let rowScale):
+                try writePanels(view, as: storage, rowScale: rowScale, progress)
+            case .scales:
+                try write(scales, progress)
+                scales = []
             }
         }
         let digest = SHA256.hexadecimal(hasher.finish())
@@ -117,6 +125,45 @@ private struct PackedModelWriter {
                 FloatConversion.narrowToBFloat16(floats, count: count, into: &halves)
                 try write(halves.span.extracting(first: count).bytes, progress)
             }
+        }
+    }
+
+    /// Writes `view` `[outputs, inputs]` in quantized panels, row r multiplied by `rowScale[r]` first, and keeps the scales.
+    private mutating func writePanels(
+        _ view: TensorView, as storage: MatrixStorage, rowScale: [Float]?,
+        _ progress: (PackedModel.Progress) -> Bool
+    ) throws(ModelFileError) {
+        view.advise(.sequential)
+        let (outputs, inputs) = (view.shape[0], view.shape[1])
+        let panelsAtOnce = max(1, Self.pieceCount / (WeightPacking.panel * max(inputs, 1)))
+        let rowsAtOnce = panelsAtOnce * WeightPacking.panel
+        var floats = [Float](repeating: 0, count: min(outputs, rowsAtOnce) * inputs)
+        var bytes: [UInt8] = []
+        for start in stride(from: 0, to: outputs, by: rowsAtOnce) {
+            let rows = min(rowsAtOnce, outputs - start)
+            floats.withUnsafeMutableBufferPointer { target in
+                guard let base = target.baseAddress else { return }
+                FloatConversion.widen(
+                    view.element, view.baseAddress + start * inputs * view.element.byteCount, count: rows * inputs, into: base)
+                guard let rowScale else { return }
+                for index in 0..<rows * inputs { base[index] *= rowScale[start + index / inputs] }
+            }
+            view.advise(.done)
+            try check(floats[..<(rows * inputs)], as: .f32, of: view, from: start * inputs)
+            bytes.removeAll(keepingCapacity: true)
+            for first in stride(from: 0, to: rows, by: WeightPacking.panel) {
+                let panel = floats[first * inputs..<min(first + WeightPacking.panel, rows) * inputs]
+                if storage == .int8 {
+                    let packed = WeightPacking.int8Panel(panel, inputs: inputs)
+                    bytes.append(contentsOf: packed.values.lazy.map { UInt8(bitPattern: $0) })
+                    packed.scales.withUnsafeBytes { scales.append(contentsOf: $0) }
+                } else {
+                    let packed = WeightPacking.int4Panel(panel, inputs: inputs)
+                    bytes.append(contentsOf: packed.nibbles)
+                    packed.scales.withUnsafeBytes { scales.append(contentsOf: $0) }
+                }
+            }
+            try write(bytes, progress)
         }
     }
 

@@ -27,8 +27,12 @@
 /// |---|---|---|
 /// | `f32` | F32 | folded into the rows, which costs one rounding; absent |
 /// | `bf16`, `f16` | BF16, F16 | the layer scale, F32 [outputs]; folding would round twice |
-/// | `int8` (reserved) | I8 [outputs, inputs] | F32 [outputs], the layer scale multiplied in |
-/// | `int4` (reserved) | U8 [outputs, inputs / 2], low half first, zero is 8 | F32 [outputs, inputs / 32] |
+/// | `int8` | I8, in panels of 16 outputs (`WeightPacking.int8Shape`) | F32 [outputs], the layer scale multiplied in |
+/// | `int4` | U8, two values a byte, in panels (`WeightPacking.int4Shape`) | absent |
+///
+/// `int4` also has `NAME.group_scale`, F16 (`WeightPacking.int4ScaleShape`): one for each output and 32 inputs. It is
+/// for the decoder's matrices only; the others of an `int4` model are stored as in `int8`. In both, the stem's pointwise
+/// step and the squeeze-excite stay BF16. `quant_kernels.h` has the panels' layout to the byte.
 ///
 /// **Digest**: SHA-256 of the whole file with the 64 digits of the digest replaced by `0`.
 ///
@@ -48,10 +52,10 @@ public enum PackedModel {
     static let paddingPrefix = "__pad."
 
     /// The precisions that this program reads.
-    static let readablePrecisions: [ModelPrecision] = [.f32, .f16, .bf16]
+    static let readablePrecisions: [ModelPrecision] = [.f32, .f16, .bf16, .int8, .int4]
 
     /// The precisions that this program writes.
-    static let writablePrecisions: [ModelPrecision] = [.f32, .bf16]
+    static let writablePrecisions: [ModelPrecision] = [.f32, .bf16, .int8, .int4]
 
     /// The format's version, `major.minor`.
     struct Version: Sendable, Equatable, CustomStringConvertible {

@@ -1,3 +1,5 @@
+internal import Kernels
+
 /// Every tensor of a packed file with its place, decided before the first byte is written.
 struct PackedModelPlan: Sendable {
     /// Where a tensor's bytes come from.
@@ -6,6 +8,10 @@ struct PackedModelPlan: Sendable {
         case bytes([UInt8])
         /// Converted to the entry's element, each row multiplied by its scale if there is one.
         case floats(TensorView, rowScale: [Float]?)
+        /// Quantized panel by panel, each row multiplied by its scale first if there is one.
+        case panels(TensorView, MatrixStorage, rowScale: [Float]?)
+        /// The scales that quantizing the entry before gave.
+        case scales
     }
 
     struct Entry: Sendable {
@@ -25,11 +31,7 @@ struct PackedModelPlan: Sendable {
     /// - Throws: `packUnsupported` for a precision that this program does not write, or for a model whose matrices are
     ///   no longer floats.
     init(_ model: PreparedModel, precision: ModelPrecision) throws(ModelFileError) {
-        let element: TensorElement
-        switch precision {
-        case .f32: element = .f32
-        case .bf16: element = .bf16
-        case .f16, .int8, .int4:
+        guard PackedModel.writablePrecisions.contains(precision) else {
             let known = PackedModel.writablePrecisions.map(\.rawValue).joined(separator: ", ")
             throw ModelFileError(
                 .packUnsupported,
@@ -38,7 +40,8 @@ struct PackedModelPlan: Sendable {
         for prepared in model.configuration.preparedTensors(hasHead: !model.sharesEmbedding) {
             if prepared.kind == .layerScale {
                 // Folded here, or in the source already.
-                guard precision != .f32, model.optionalTensor(prepared.name) != nil else { continue }
+                guard prepared.part.storage(in: precision) == .float(.bf16), model.optionalTensor(prepared.name) != nil
+                else { continue }
             }
             let view = try model.tensor(prepared.name)
             guard view.element.isFloat else {
@@ -47,11 +50,35 @@ struct PackedModelPlan: Sendable {
                     "Cannot pack '\(model.source.path)': tensor '\(view.name)' is \(view.element.rawValue), expected "
                         + "floats. Pack the checkpoint that it was made from.")
             }
+            guard prepared.isMatrix else {
+                add(prepared.name, .f32, view.shape, .floats(view, rowScale: nil))
+                continue
+            }
+            let storage = prepared.part.storage(in: precision)
             var scale: [Float]?
-            if prepared.kind == .matrix(scaled: true), precision == .f32 {
+            if prepared.kind == .matrix(scaled: true), storage != .float(.bf16) {
                 scale = try model.optionalTensor(prepared.scaleName)?.floats()
             }
-            add(prepared.name, prepared.isMatrix ? element : .f32, view.shape, .floats(view, rowScale: scale))
+            let (outputs, inputs) = (view.shape[0], view.shape[1])
+            switch storage {
+            case .float(let element):
+                add(prepared.name, element, view.shape, .floats(view, rowScale: scale))
+            case .int8, .int4:
+                guard inputs <= WeightPacking.maximumInputs else {
+                    throw ModelFileError(
+                        .packUnsupported,
+                        "Cannot pack '\(view.name)' as \(precision.rawValue): \(inputs) inputs, expected at most "
+                            + "\(WeightPacking.maximumInputs).")
+                }
+                let shape = storage.shape(outputs: outputs, inputs: inputs)
+                add(prepared.name, storage == .int8 ? .i8 : .u8, shape, .panels(view, storage, rowScale: scale))
+                if storage == .int8 {
+                    add(prepared.scaleName, .f32, [outputs], .scales)
+                } else {
+                    let scales = WeightPacking.int4ScaleShape(outputs: outputs, inputs: inputs)
+                    add(prepared.groupScaleName, .f16, scales, .scales)
+                }
+            }
         }
         let tokenizer = model.tokenizer.compactBytes()
         add(PackedModel.tokenizerName, .u8, [tokenizer.count], .bytes(tokenizer))

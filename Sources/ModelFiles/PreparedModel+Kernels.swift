@@ -2,22 +2,31 @@ public import Kernels
 
 /// Prepared tensors as the weights that ``Kernels`` computes with.
 extension PreparedModel {
-    /// The linear layer `name`: `name.weight` `[outputs, inputs]` as stored, with `name.bias` and `name.scale`
+    /// The linear layer `name`: `name.weight` `[outputs, inputs]` as stored (quantized with its scales), with `name.bias` and `name.scale`
     /// `[outputs]` where they exist.
     public func linear(_ name: String, outputs: Int, inputs: Int) throws(ModelFileError) -> LinearWeights {
         let weight = try tensor("\(name).weight")
-        try weight.expect(shape: [outputs, inputs])
-        let element: WeightElement
-        switch weight.element {
-        case .f32: element = .float32
-        case .f16: element = .float16
-        case .bf16: element = .bfloat16
-        case .i8, .u8, .i32, .i64:
+        guard let storage = MatrixStorage(weight.element) else {
             throw weight.unusable(
-                .tensorElementMismatch, "element \(weight.element.rawValue), expected F32, F16 or BF16")
+                .tensorElementMismatch, "element \(weight.element.rawValue), expected F32, F16, BF16, I8 or U8")
+        }
+        try weight.expect(shape: storage.shape(outputs: outputs, inputs: inputs))
+        let element: WeightElement
+        var groupScales: TensorView?
+        switch storage {
+        case .float(.f32): element = .float32
+        case .float(.f16): element = .float16
+        case .float: element = .bfloat16
+        case .int8: element = .int8
+        case .int4:
+            element = .int4
+            let scales = try tensor("\(name).group_scale")
+            try scales.expect(shape: WeightPacking.int4ScaleShape(outputs: outputs, inputs: inputs))
+            groupScales = scales
         }
         return LinearWeights(
-            base: weight.baseAddress, owner: weight, element: element, outputs: outputs, inputs: inputs,
+            base: weight.baseAddress, groupScales: groupScales?.baseAddress, owner: [weight, groupScales], element: element,
+            outputs: outputs, inputs: inputs,
             bias: try optionalVector("\(name).bias", count: outputs),
             scale: try optionalVector("\(name).scale", count: outputs))
     }

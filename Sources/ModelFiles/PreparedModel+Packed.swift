@@ -1,3 +1,5 @@
+internal import Kernels
+
 extension PreparedModel {
     /// Opens a packed file: checks everything but the digest, reads no weights.
     static func openPacked(_ path: String) throws(ModelFileError) -> PreparedModel {
@@ -12,8 +14,13 @@ extension PreparedModel {
         for prepared in configuration.preparedTensors(hasHead: hasHead) {
             // A layer scale may be folded into its matrix.
             if prepared.kind == .layerScale, !packed.file.contains(prepared.name) { continue }
-            tensors.append(try packed.tensor(prepared))
+            let tensor = try packed.tensor(prepared)
+            tensors.append(tensor)
+            if prepared.isMatrix { tensors += try packed.scales(of: prepared, stored: tensor) }
         }
+        // A scaled matrix that is quantized has brought its scale already.
+        var names = Set<String>()
+        tensors.removeAll { !names.insert($0.name).inserted }
         let used = Set(tensors.map(\.name))
         return try PreparedModel(
             configuration: configuration, tokenizer: packed.tokenizer(), identity: metadata.identity,
@@ -49,12 +56,48 @@ struct PackedModelFile: Sendable {
     /// The tensor that `prepared` describes: of the right shape and element, at a multiple of 64 bytes.
     func tensor(_ prepared: PreparedTensor) throws(ModelFileError) -> TensorView {
         let view = try file.tensor(prepared.name)
-        guard view.shape == prepared.shape else {
-            throw failure(view.name, .tensorShapeMismatch, "shape \(view.shape), expected \(prepared.shape)")
+        var shape = prepared.shape
+        if prepared.isMatrix {
+            guard let storage = MatrixStorage(view.element) else {
+                throw failure(
+                    view.name, .tensorElementMismatch,
+                    "element \(view.element.rawValue), expected F32, F16, BF16, I8 or U8")
+            }
+            shape = storage.shape(outputs: prepared.shape[0], inputs: prepared.shape[1])
+        } else if view.element != .f32 {
+            throw failure(view.name, .tensorElementMismatch, "element \(view.element.rawValue), expected F32")
         }
-        guard prepared.isMatrix ? view.element.isFloat : view.element == .f32 else {
-            let expected = prepared.isMatrix ? "F32, F16 or BF16" : "F32"
-            throw failure(view.name, .tensorElementMismatch, "element \(view.element.rawValue), expected \(expected)")
+        return try checked(view, shape: shape)
+    }
+
+    /// The scales of a matrix that is quantized; none of one that is not.
+    func scales(of prepared: PreparedTensor, stored: TensorView) throws(ModelFileError) -> [TensorView] {
+        let (outputs, inputs) = (prepared.shape[0], prepared.shape[1])
+        let (name, element, shape): (String, TensorElement, [Int])
+        switch MatrixStorage(stored.element) {
+        case .int8: (name, element, shape) = (prepared.scaleName, .f32, [outputs])
+        case .int4:
+            (name, element, shape) = (
+                prepared.groupScaleName, .f16, WeightPacking.int4ScaleShape(outputs: outputs, inputs: inputs)
+            )
+        case .float, nil: return []
+        }
+        guard inputs <= WeightPacking.maximumInputs else {
+            throw failure(
+                stored.name, .tensorShapeMismatch,
+                "\(inputs) inputs of quantized weights, expected at most \(WeightPacking.maximumInputs)")
+        }
+        let view = try file.tensor(name)
+        guard view.element == element else {
+            throw failure(
+                name, .tensorElementMismatch, "element \(view.element.rawValue), expected \(element.rawValue)")
+        }
+        return [try checked(view, shape: shape)]
+    }
+
+    private func checked(_ view: TensorView, shape: [Int]) throws(ModelFileError) -> TensorView {
+        guard view.shape == shape else {
+            throw failure(view.name, .tensorShapeMismatch, "shape \(view.shape), expected \(shape)")
         }
         guard Int(bitPattern: view.baseAddress).isMultiple(of: PackedModel.alignment) else {
             throw failure(

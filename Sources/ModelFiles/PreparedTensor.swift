@@ -34,6 +34,9 @@ struct PreparedTensor: Sendable {
     /// The name of the part's layer scale.
     var scaleName: String { part.preparedName + "." + Suffix.scale.rawValue }
 
+    /// The name of the scales of the part's groups of 4-bit weights.
+    var groupScaleName: String { part.preparedName + ".group_scale" }
+
     /// Matrices keep the element they are stored with; everything else is f32.
     var isMatrix: Bool {
         if case .matrix = kind { true } else { false }

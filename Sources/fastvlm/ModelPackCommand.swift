@@ -16,7 +16,7 @@ struct ModelPackCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Where to write; must end in .\(PackedModel.fileExtension).", valueName: "file"))
     var out: String
 
-    @Option(help: "How to store the matrices: f32 or bf16.")
+    @Option(help: "How to store the matrices: f32, bf16, int8, or int4 (the decoder; the encoder stays int8).")
     var precision = ModelPrecision.bf16
 
     @Option(help: "The model's name. The default is the source's.")

@@ -1,0 +1,48 @@
+internal import Kernels
+
+/// How a packed file stores one matrix `[outputs, inputs]`.
+enum MatrixStorage: Sendable, Equatable {
+    /// As it is, row-major.
+    case float(TensorElement)
+    /// 8-bit panels with a scale an output.
+    case int8
+    /// 4-bit panels with a scale a group of inputs.
+    case int4
+
+    /// The shape of the stored tensor.
+    func shape(outputs: Int, inputs: Int) -> [Int] {
+        switch self {
+        case .float: [outputs, inputs]
+        case .int8: WeightPacking.int8Shape(outputs: outputs, inputs: inputs)
+        case .int4: WeightPacking.int4Shape(outputs: outputs, inputs: inputs)
+        }
+    }
+
+    /// How a tensor with `element` is stored, or nil if no matrix is stored so.
+    init?(_ element: TensorElement) {
+        switch element {
+        case .f32, .f16, .bf16: self = .float(element)
+        case .i8: self = .int8
+        case .u8: self = .int4
+        case .i32, .i64: return nil
+        }
+    }
+}
+
+extension ModelPart {
+    /// How the part's matrix is stored in a model of `precision`.
+    ///
+    /// The stem's pointwise step and the squeeze-excite are a vanishing part of the bytes and of the work, and every
+    /// later step depends on them: they stay floats. 4 bits are for the decoder alone, which is bound by memory; the
+    /// encoder is bound by arithmetic, which 4-bit weights do not spare.
+    func storage(in precision: ModelPrecision) -> MatrixStorage {
+        switch (precision, self) {
+        case (.f32, _): .float(.f32)
+        case (.f16, _): .float(.f16)
+        case (.bf16, _), (_, .stem), (_, .squeezeReduce), (_, .squeezeExpand): .float(.bf16)
+        case (.int8, _): .int8
+        case (.int4, .embedding), (.int4, .layer), (.int4, .head): .int4
+        case (.int4, _): .int8
+        }
+    }
+}
