@@ -46,9 +46,9 @@ package final class InotifyWatcher: FolderWatching {
         package var watches = 0
         package var overflows = 0
         package var restarts = 0
+        /// Those of them for many dead watches.
+        package var dueRestarts = 0
         package var errors = 0
-        /// Watches whose folder went, since the library was last started.
-        package var deadWatches = 0
         /// When the watch thread last went round, on `CLOCK_MONOTONIC`.
         package var lastTurn: Duration = .zero
     }
@@ -163,11 +163,13 @@ package final class InotifyWatcher: FolderWatching {
                 $0.commands = []
                 $0.statistics.lastTurn = clock.now()
                 $0.statistics.watches = library.owners.count
-                $0.statistics.deadWatches = library.deadWatches
                 return taken
             }
             for command in commands { perform(command, &library) }
-            if library.deadWatches >= deadWatchLimit.withLock({ $0 }) { library.mustRestart = true }
+            if library.deadWatches >= deadWatchLimit.withLock({ $0 }) {
+                library.mustRestart = true
+                state.withLock { $0.statistics.dueRestarts += 1 }
+            }
             if library.mustRestart, let failure = restart(&library) {
                 close(&library)
                 fail(failure)
