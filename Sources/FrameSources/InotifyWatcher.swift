@@ -326,7 +326,6 @@ package final class InotifyWatcher: FolderWatching {
             answer.result.withLock { $0 = .failure(failure) }
             answer.wakeUp.raise()
         }
-        tellAll(.reset) { _ in }
     }
 
     private func drainPipe(_ library: Library) {
