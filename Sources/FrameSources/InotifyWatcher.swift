@@ -170,10 +170,14 @@ package final class InotifyWatcher: FolderWatching {
                 library.mustRestart = true
                 state.withLock { $0.statistics.dueRestarts += 1 }
             }
-            if library.mustRestart, let failure = restart(&library) {
-                close(&library)
-                fail(failure)
-                return
+            if library.mustRestart {
+                if let failure = restart(&library) {
+                    close(&library)
+                    fail(failure)
+                    return
+                }
+                // What was asked for meanwhile woke nobody.
+                continue
             }
             // One event at a time and never a time limit of zero: that would wait for ever.
             if let event = inotifytools_next_events(10, 1) {
