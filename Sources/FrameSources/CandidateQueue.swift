@@ -164,6 +164,11 @@ final class CandidateQueue: Sendable {
         tellOfRoom()
     }
 
+    /// What waits for one root, in no order.
+    func waiting(_ root: String) -> [FrameCandidate] {
+        state.withLock { $0.waiting.values.filter { $0.root == root } }
+    }
+
     /// Notes how the work on a candidate ended.
     func finish(_ candidate: FrameCandidate, _ outcome: FrameOutcome) {
         let key = Key(root: candidate.root, path: candidate.path)

@@ -64,7 +64,7 @@ public struct FrameQuestions: Sendable {
 
 /// Why a folder is not watched as it should be; the raw values are stable.
 public enum FolderDegradation: String, Sendable, Codable, CaseIterable, Comparable {
-    /// There is no folder at the path; it is tried again every second.
+    /// No folder can be opened at the path; it is tried again every second.
     case rootMissing = "root_missing"
     /// No inotify in this system or sandbox, or no instance left: everything is polled.
     case inotifyUnavailable = "inotify_unavailable"

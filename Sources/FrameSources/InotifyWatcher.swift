@@ -46,9 +46,9 @@ package final class InotifyWatcher: FolderWatching {
         package var watches = 0
         package var overflows = 0
         package var restarts = 0
+        /// Those of them for many dead watches.
+        package var dueRestarts = 0
         package var errors = 0
-        /// Watches whose folder went, since the library was last started.
-        package var deadWatches = 0
         /// When the watch thread last went round, on `CLOCK_MONOTONIC`.
         package var lastTurn: Duration = .zero
     }
@@ -163,15 +163,21 @@ package final class InotifyWatcher: FolderWatching {
                 $0.commands = []
                 $0.statistics.lastTurn = clock.now()
                 $0.statistics.watches = library.owners.count
-                $0.statistics.deadWatches = library.deadWatches
                 return taken
             }
             for command in commands { perform(command, &library) }
-            if library.deadWatches >= deadWatchLimit.withLock({ $0 }) { library.mustRestart = true }
-            if library.mustRestart, let failure = restart(&library) {
-                close(&library)
-                fail(failure)
-                return
+            if library.deadWatches >= deadWatchLimit.withLock({ $0 }) {
+                library.mustRestart = true
+                state.withLock { $0.statistics.dueRestarts += 1 }
+            }
+            if library.mustRestart {
+                if let failure = restart(&library) {
+                    close(&library)
+                    fail(failure)
+                    return
+                }
+                // What was asked for meanwhile woke nobody.
+                continue
             }
             // One event at a time and never a time limit of zero: that would wait for ever.
             if let event = inotifytools_next_events(10, 1) {
@@ -324,7 +330,6 @@ package final class InotifyWatcher: FolderWatching {
             answer.result.withLock { $0 = .failure(failure) }
             answer.wakeUp.raise()
         }
-        tellAll(.reset) { _ in }
     }
 
     private func drainPipe(_ library: Library) {

@@ -12,7 +12,15 @@ extension RootLoop {
     func scanEverything() {
         polled = []
         status.degraded = []
+        checkWaiting()
         scan(.root, watching: true)
+    }
+
+    /// Drops from the queue what is gone, if no event told so; what changed is found by the scan.
+    private func checkWaiting() {
+        for candidate in queue.waiting(id) {
+            if case .absent = candidate.folder.look(at: candidate.path) { queue.withdraw(id, candidate.path) }
+        }
     }
 
     /// Scans the folder at `start` and everything in it: first it is watched, then listed, then its folders follow, so
