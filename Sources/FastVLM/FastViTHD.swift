@@ -58,9 +58,11 @@ public struct FastViTHD: Sendable {
     /// Channels of the output map.
     public var outputWidth: Int { final.convolution.channels * final.convolution.multiplier }
 
-    /// Takes the encoder's tensors from `model`. Matrices that are not float32 are expanded once: their
-    /// layers run over many tiles of pixels.
-    init(_ model: PreparedModel) throws(ModelFileError) {
+    /// Takes the encoder's tensors from `model`.
+    ///
+    /// - Parameter expandsBlocks: Whether the blocks' matrices that are narrower floats become float32 once: their layers
+    ///   run over many tiles of pixels. The default is true; without, it is slower and takes little memory.
+    init(_ model: PreparedModel, expandsBlocks: Bool = true) throws(ModelFileError) {
         let vision = model.configuration.vision
         let widths = vision.embedDims
         let stemWidth = widths[0]
@@ -86,7 +88,7 @@ public struct FastViTHD: Sendable {
             }
             var blocks: [Block] = []
             for block in 0..<vision.depths[index] {
-                blocks.append(try Self.block("\(name).blocks.\(block)", width: width, model))
+                blocks.append(try Self.block("\(name).blocks.\(block)", width: width, model, expands: expandsBlocks))
             }
             stages.append(Stage(width: width, downsample: downsample, position: position, blocks: blocks))
         }
@@ -100,20 +102,26 @@ public struct FastViTHD: Sendable {
         headDim = vision.headDim
     }
 
-    private static func block(_ name: String, width: Int, _ model: PreparedModel) throws(ModelFileError) -> Block {
+    private static func block(
+        _ name: String, width: Int, _ model: PreparedModel, expands: Bool
+    ) throws(ModelFileError) -> Block {
+        func linear(_ part: String, _ outputs: Int, _ inputs: Int) throws(ModelFileError) -> LinearWeights {
+            let weights = try model.linear("\(name).\(part)", outputs: outputs, inputs: inputs)
+            return expands ? weights.expanded() : weights
+        }
         let wide = model.configuration.vision.ffnExpansion * width
         let ffn = ConvFFNWeights(
             depthwise: try model.depthwise("\(name).ffn.conv", kernel: 7, channels: width),
-            expand: try model.linear("\(name).ffn.fc1", outputs: wide, inputs: width).expanded(),
-            contract: try model.linear("\(name).ffn.fc2", outputs: width, inputs: wide).expanded())
+            expand: try linear("ffn.fc1", wide, width),
+            contract: try linear("ffn.fc2", width, wide))
         guard model.optionalTensor("\(name).attention.qkv.weight") != nil else {
             return Block(mixer: .convolution(try model.depthwise("\(name).mixer", kernel: 3, channels: width)), ffn: ffn)
         }
         let attention = MHSA(
             normWeight: try model.vector("\(name).attention.norm.weight", count: width),
             normBias: try model.vector("\(name).attention.norm.bias", count: width),
-            qkv: try model.linear("\(name).attention.qkv", outputs: 3 * width, inputs: width).expanded(),
-            projection: try model.linear("\(name).attention.proj", outputs: width, inputs: width).expanded())
+            qkv: try linear("attention.qkv", 3 * width, width),
+            projection: try linear("attention.proj", width, width))
         return Block(mixer: .attention(attention), ffn: ffn)
     }
 }

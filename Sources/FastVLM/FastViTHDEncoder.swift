@@ -45,9 +45,10 @@ final class FastViTHDEncoder {
     /// - Parameters:
     ///   - checkpoint: Called between blocks; what it throws ends the run.
     ///   - observe: Called with the name and map of each part, for traces.
+    ///   - observeExpansion: Called with the input of each ConvFFN's expansion, for calibration.
     func run(
         _ picture: FeatureMap, compute: Compute, checkpoint: () throws(FastVLMError) -> Void,
-        observe: ((String, FeatureMap) -> Void)?
+        observe: ((String, FeatureMap) -> Void)?, observeExpansion: ((_ stage: Int, _ block: Int, FeatureMap) -> Void)? = nil
     ) throws(FastVLMError) -> FeatureMap {
         precondition(picture.height == height && picture.width == width && picture.channels == 3)
         var (current, spare) = maps
@@ -75,13 +76,18 @@ final class FastViTHDEncoder {
                 swap(&current, &spare)
                 x = placed
             }
-            for block in stage.blocks {
+            for (number, block) in stage.blocks.enumerated() {
                 try checkpoint()
                 // The mixer writes the other map, the ConvFFN comes back to this one.
                 let mixed = map(spare, stage.width)
                 switch block.mixer {
                 case .convolution(let weights): compute.depthwise(x, weights, into: mixed)
                 case .attention(let attention): attend(x, attention, into: mixed, compute)
+                }
+                if let observeExpansion {
+                    let input = FeatureMap(hidden, height: x.height, width: x.width, channels: x.channels)
+                    compute.depthwise(mixed, block.ffn.depthwise, into: input)
+                    observeExpansion(index, number, input)
                 }
                 compute.convFFN(mixed, block.ffn, into: x, hidden: hidden)
             }

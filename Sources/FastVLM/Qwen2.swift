@@ -16,6 +16,9 @@ struct Qwen2: Sendable {
         let down: LinearWeights
     }
 
+    /// Inputs whose 8-bit activations share a scale.
+    static let activationGroup = 128
+
     let configuration: ModelConfiguration.Text
     let embedding: LinearWeights
     let layers: [Layer]
@@ -29,26 +32,32 @@ struct Qwen2: Sendable {
         let queries = text.headCount * text.headDim
         let keys = text.keyValueHeadCount * text.headDim
         configuration = text
-        embedding = try model.linear("text.embedding", outputs: text.vocabularySize, inputs: hidden)
+        // Trained decoders have a few activations far above the rest; a whole row on one scale would lose the others.
+        func linear(_ name: String, _ outputs: Int, _ inputs: Int) throws(ModelFileError) -> LinearWeights {
+            var weights = try model.linear(name, outputs: outputs, inputs: inputs)
+            if inputs.isMultiple(of: Self.activationGroup) { weights.activationGroup = Self.activationGroup }
+            return weights
+        }
+        embedding = try linear("text.embedding", text.vocabularySize, hidden)
         var layers: [Layer] = []
         for index in 0..<text.layerCount {
             let name = "text.layers.\(index)"
             layers.append(
                 Layer(
                     attentionNorm: try model.vector("\(name).attention.norm.weight", count: hidden),
-                    query: try model.linear("\(name).attention.q", outputs: queries, inputs: hidden),
-                    key: try model.linear("\(name).attention.k", outputs: keys, inputs: hidden),
-                    value: try model.linear("\(name).attention.v", outputs: keys, inputs: hidden),
-                    output: try model.linear("\(name).attention.o", outputs: hidden, inputs: queries),
+                    query: try linear("\(name).attention.q", queries, hidden),
+                    key: try linear("\(name).attention.k", keys, hidden),
+                    value: try linear("\(name).attention.v", keys, hidden),
+                    output: try linear("\(name).attention.o", hidden, queries),
                     mlpNorm: try model.vector("\(name).mlp.norm.weight", count: hidden),
-                    gate: try model.linear("\(name).mlp.gate", outputs: text.intermediateSize, inputs: hidden),
-                    up: try model.linear("\(name).mlp.up", outputs: text.intermediateSize, inputs: hidden),
-                    down: try model.linear("\(name).mlp.down", outputs: hidden, inputs: text.intermediateSize)))
+                    gate: try linear("\(name).mlp.gate", text.intermediateSize, hidden),
+                    up: try linear("\(name).mlp.up", text.intermediateSize, hidden),
+                    down: try linear("\(name).mlp.down", hidden, text.intermediateSize)))
         }
         self.layers = layers
         norm = try model.vector("text.norm.weight", count: hidden)
         head =
             model.optionalTensor("text.head.weight") == nil
-            ? embedding : try model.linear("text.head", outputs: text.vocabularySize, inputs: hidden)
+            ? embedding : try linear("text.head", text.vocabularySize, hidden)
     }
 }

@@ -19,11 +19,14 @@ extension Compute {
     /// outputs are shared out in one loop.
     public func linear(_ x: Matrix, _ tasks: [LinearTask]) {
         guard let first = tasks.first, x.rows > 0 else { return }
-        guard tasks.allSatisfy({ $0.weights.element == first.weights.element && $0.weights.element.isQuantized }) else {
+        let isAlike = tasks.allSatisfy {
+            $0.weights.element == first.weights.element && $0.weights.activationGroup == first.weights.activationGroup
+        }
+        guard first.weights.element.isQuantized, isAlike else {
             for task in tasks { linear(x, task.weights, into: task.out, ending: task.ending) }
             return
         }
-        let shape = QuantizedRows.Shape(columns: x.columns, element: first.weights.element)
+        let shape = QuantizedRows.Shape(columns: x.columns, for: first.weights)
         let quantized = sharedRows.reserve(rows: x.rows, shape)
         split(x.rows, grain: max(1, 16384 / max(x.columns, 1))) { rows, _ in
             var view = quantized.rows(from: rows.lowerBound)
@@ -60,7 +63,7 @@ extension Compute {
 
     /// All outputs of all rows of `x` on the calling thread, which is `worker`.
     func quantizedProduct(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, _ ending: LinearEnding, worker: Int) {
-        let shape = QuantizedRows.Shape(columns: x.columns, element: weights.element)
+        let shape = QuantizedRows.Shape(columns: x.columns, for: weights)
         let quantized = rows(of: worker, count: x.rows, shape)
         var view = quantized.rows(from: 0)
         quantKernels.quantize_rows(x.base, x.columns, Int32(x.rows), &view)

@@ -112,7 +112,7 @@ extension Compute {
         let wide = weights.expand.outputs
         precondition(output.pixels.base != input.pixels.base, "a ConvFFN cannot run in place: its windows overlap")
         precondition(weights.expand.inputs == channels && weights.contract.inputs == wide, "ConvFFN shapes")
-        if tilesPay(output, weightCount: channels * wide) {
+        if weights.expand.fitsTiles, weights.contract.fitsTiles, tilesPay(output, weightCount: channels * wide) {
             tiles(output, channels: channels, floats: channels + wide) { rows, pixels, worker, memory in
                 let middle = Matrix(memory, rows: pixels.count, columns: channels)
                 let expanded = Matrix(memory, offset: pixels.count * channels, rows: pixels.count, columns: wide)

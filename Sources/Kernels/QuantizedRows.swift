@@ -14,10 +14,10 @@ struct QuantizedRows {
         /// Bytes of a row.
         let stride: Int
 
-        init(columns: Int, element: WeightElement) {
+        init(columns: Int, for weights: LinearWeights) {
             self.columns = columns
             stride = Int(fv_quant_columns(Int32(columns)))
-            group = element == .int4 ? Int(FV_GROUP) : stride
+            group = weights.element == .int4 ? Int(FV_GROUP) : weights.activationGroup ?? stride
             groups = Int(fv_quant_groups(Int32(columns), Int32(group)))
         }
     }

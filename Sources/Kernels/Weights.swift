@@ -37,6 +37,9 @@ public struct LinearWeights: @unchecked Sendable {
     public let element: WeightElement
     public let outputs: Int
     public let inputs: Int
+    /// Inputs whose 8-bit activations share a scale, a multiple of 32. The default, nil, is a whole row, which is the
+    /// fastest; activations of which a few are far above the rest need less. 4-bit weights always take 32.
+    public var activationGroup: Int?
     /// Added to every output, `[outputs]`.
     public var bias: [Float]?
     /// Multiplies every product before the bias is added, `[outputs]`.
@@ -73,6 +76,9 @@ public struct LinearWeights: @unchecked Sendable {
             base: UnsafeRawPointer(memory.base), owner: memory, element: .float32, outputs: outputs, inputs: inputs,
             bias: bias, scale: scale)
     }
+
+    /// Whether many small products can be made with them without expanding them each time.
+    var fitsTiles: Bool { element == .float32 || element.isQuantized }
 
     /// As the 8-bit kernels take them.
     var int8: fv_i8_weights {

@@ -11,6 +11,8 @@ extension PackedModel {
     ///   - precision: `f32` or `bf16`. A matrix that is stored so already keeps its exact values, except that `f32`
     ///     folds layer scales into the rows.
     ///   - identity: name, ladder of resolutions, prompt template and licence. The default is the model's own.
+    ///   - statistics: for quantized precisions, of the input of each ConvFFN's expansion, by that matrix's name without
+    ///     `.weight` (`FastVLMModel.calibrate`). The default is none: more is lost.
     ///   - replacing: whether a file at `path` may be replaced. The default is false.
     ///   - progress: called after each piece; returns false to stop. The default never stops.
     /// - Throws: `optionInvalid`, `packUnsupported`, `tensorValueInvalid` for a weight that is not a number or too large,
@@ -18,11 +20,11 @@ extension PackedModel {
     @discardableResult
     public static func write(
         from model: PreparedModel, to path: String, precision: ModelPrecision, identity: ModelIdentity? = nil,
-        replacing: Bool = false, progress: (Progress) -> Bool = { _ in true }
+        statistics: [String: ChannelStatistics] = [:], replacing: Bool = false, progress: (Progress) -> Bool = { _ in true }
     ) throws(ModelFileError) -> Summary {
         let identity = identity ?? model.identity
         try identity.validate(subject: "the identity for '\(path)'", code: .optionInvalid)
-        let plan = try PackedModelPlan(model, precision: precision)
+        let plan = try PackedModelPlan(model, precision: precision, statistics: statistics)
         let preamble = PackedModelPreamble(version: version)
         let header = try plan.header(
             preamble, PackedModelMetadata(model, precision: precision, identity: identity))
@@ -66,8 +68,9 @@ private struct PackedModelWriter {
             case .zeros: try write([UInt8](repeating: 0, count: entry.range.count), progress)
             case .bytes(let bytes): try write(bytes, progress)
             case .floats(let view, let rowScale): try write(view, as: entry.element, rowScale: rowScale, progress)
-            case .panels(let view, let storage, let rowScale):
-                try writePanels(view, as: storage, rowScale: rowScale, progress)
+            case .values(let values): try write(values.span.bytes, progress)
+            case .panels(let view, let storage, let rowScale, let columnScale):
+                try writePanels(view, as: storage, rowScale: rowScale, columnScale: columnScale, progress)
             case .scales:
                 try write(scales, progress)
                 scales = []
@@ -128,9 +131,10 @@ private struct PackedModelWriter {
         }
     }
 
-    /// Writes `view` `[outputs, inputs]` in quantized panels, row r multiplied by `rowScale[r]` first, and keeps the scales.
+    /// Writes `view` `[outputs, inputs]` in quantized panels, row r multiplied by `rowScale[r]` and column c by `columnScale[c]`
+    /// first, and keeps the scales.
     private mutating func writePanels(
-        _ view: TensorView, as storage: MatrixStorage, rowScale: [Float]?,
+        _ view: TensorView, as storage: MatrixStorage, rowScale: [Float]?, columnScale: [Float]?,
         _ progress: (PackedModel.Progress) -> Bool
     ) throws(ModelFileError) {
         view.advise(.sequential)
@@ -145,8 +149,8 @@ private struct PackedModelWriter {
                 guard let base = target.baseAddress else { return }
                 FloatConversion.widen(
                     view.element, view.baseAddress + start * inputs * view.element.byteCount, count: rows * inputs, into: base)
-                guard let rowScale else { return }
-                for index in 0..<rows * inputs { base[index] *= rowScale[start + index / inputs] }
+                if let rowScale { for index in 0..<rows * inputs { base[index] *= rowScale[start + index / inputs] } }
+                if let columnScale { for index in 0..<rows * inputs { base[index] *= columnScale[index % inputs] } }
             }
             view.advise(.done)
             try check(floats[..<(rows * inputs)], as: .f32, of: view, from: start * inputs)

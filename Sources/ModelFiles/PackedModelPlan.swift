@@ -6,10 +6,11 @@ struct PackedModelPlan: Sendable {
     enum Content: Sendable {
         case zeros
         case bytes([UInt8])
+        case values([Float])
         /// Converted to the entry's element, each row multiplied by its scale if there is one.
         case floats(TensorView, rowScale: [Float]?)
-        /// Quantized panel by panel, each row multiplied by its scale first if there is one.
-        case panels(TensorView, MatrixStorage, rowScale: [Float]?)
+        /// Quantized panel by panel, each row and each column multiplied by its scale first if there is one.
+        case panels(TensorView, MatrixStorage, rowScale: [Float]?, columnScale: [Float]?)
         /// The scales that quantizing the entry before gave.
         case scales
     }
@@ -30,7 +31,12 @@ struct PackedModelPlan: Sendable {
     ///
     /// - Throws: `packUnsupported` for a precision that this program does not write, or for a model whose matrices are
     ///   no longer floats.
-    init(_ model: PreparedModel, precision: ModelPrecision) throws(ModelFileError) {
+    ///
+    /// - Parameter statistics: Of the input of each ConvFFN's expansion, by that matrix's name without `.weight`.
+    init(
+        _ model: PreparedModel, precision: ModelPrecision, statistics: [String: ChannelStatistics]
+    ) throws(ModelFileError) {
+        var equalized: [String: EqualizedExpansion] = [:]
         guard PackedModel.writablePrecisions.contains(precision) else {
             let known = PackedModel.writablePrecisions.map(\.rawValue).joined(separator: ", ")
             throw ModelFileError(
@@ -49,6 +55,33 @@ struct PackedModelPlan: Sendable {
                     .packUnsupported,
                     "Cannot pack '\(model.source.path)': tensor '\(view.name)' is \(view.element.rawValue), expected "
                         + "floats. Pack the checkpoint that it was made from.")
+            }
+            if case .block(let stage, let index, let part) = prepared.part, part == .ffnConv || part == .ffnExpand {
+                let names = [ModelPart.BlockPart.ffnConv, .ffnExpand].map {
+                    ModelPart.block(stage: stage, index: index, $0).preparedName
+                }
+                if let known = statistics[names[1]], ModelPart.block(stage: stage, index: index, .ffnExpand).storage(in: precision) == .int8 {
+                    let changed: EqualizedExpansion
+                    if let before = equalized[names[1]] {
+                        changed = before
+                    } else {
+                        changed = try Self.equalize(model, names[0], names[1], known)
+                    }
+                    equalized[names[1]] = changed
+                    switch (part, prepared.suffix) {
+                    case (.ffnConv, .weight):
+                        add(prepared.name, .f32, view.shape, .values(changed.depthwiseWeight))
+                        continue
+                    case (.ffnConv, _):
+                        add(prepared.name, .f32, view.shape, .values(changed.depthwiseBias))
+                        continue
+                    case (_, .bias):
+                        add(prepared.name, .f32, view.shape, .values(changed.expansionBias))
+                        equalized[names[1]] = nil
+                        continue
+                    default: break
+                    }
+                }
             }
             guard prepared.isMatrix else {
                 add(prepared.name, .f32, view.shape, .floats(view, rowScale: nil))
@@ -71,7 +104,7 @@ struct PackedModelPlan: Sendable {
                             + "\(WeightPacking.maximumInputs).")
                 }
                 let shape = storage.shape(outputs: outputs, inputs: inputs)
-                add(prepared.name, storage == .int8 ? .i8 : .u8, shape, .panels(view, storage, rowScale: scale))
+                add(prepared.name, storage == .int8 ? .i8 : .u8, shape, .panels(view, storage, rowScale: scale, columnScale: equalized[prepared.part.preparedName]?.stretch))
                 if storage == .int8 {
                     add(prepared.scaleName, .f32, [outputs], .scales)
                 } else {
@@ -82,6 +115,16 @@ struct PackedModelPlan: Sendable {
         }
         let tokenizer = model.tokenizer.compactBytes()
         add(PackedModel.tokenizerName, .u8, [tokenizer.count], .bytes(tokenizer))
+    }
+
+    private static func equalize(
+        _ model: PreparedModel, _ convolution: String, _ expansion: String, _ statistics: ChannelStatistics
+    ) throws(ModelFileError) -> EqualizedExpansion {
+        try EqualizedExpansion(
+            depthwiseWeight: try model.tensor(convolution + ".weight").floats(),
+            depthwiseBias: try model.tensor(convolution + ".bias").floats(),
+            expansion: try model.tensor(expansion + ".weight"),
+            expansionBias: try model.tensor(expansion + ".bias").floats(), statistics: statistics)
     }
 
     /// Bytes of the data section.

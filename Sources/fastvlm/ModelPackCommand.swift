@@ -1,5 +1,7 @@
 internal import ArgumentParser
 internal import FoundationEssentials
+internal import FastVLM
+internal import Kernels
 internal import ModelFiles
 
 struct ModelPackCommand: ParsableCommand {
@@ -56,15 +58,20 @@ struct ModelPackCommand: ParsableCommand {
             if let promptTemplate { identity.promptTemplate = try PromptTemplate(json: try Self.contents(of: promptTemplate), path: promptTemplate) }
             if let licence { identity.licence = licence }
             if let licenceFile { identity.licenceText = String(decoding: try Self.contents(of: licenceFile), as: UTF8.self) }
+            let statistics =
+                precision == .int8 || precision == .int4
+                ? try FastVLMModel.calibrate(model, pool: try ThreadPool(threads: ThreadPool.availableCores)) : [:]
             let bar = ProgressBar("packing")
             defer { bar.finish() }
             let summary = try PackedModel.write(
-                from: model, to: out, precision: precision, identity: identity, replacing: replace, progress: bar.show)
+                from: model, to: out, precision: precision, identity: identity, statistics: statistics, replacing: replace, progress: bar.show)
             Console.line(
                 json
                     ? try summary.json()
                     : "\(Console.printable(summary.path)): \(summary.precision.rawValue), \(summary.byteCount.asBytes), \(summary.digest)")
         } catch let error as ModelFileError {
+            throw CommandFailure(.setup, error.message)
+        } catch let error as KernelError {
             throw CommandFailure(.setup, error.message)
         }
     }
