@@ -78,7 +78,7 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
         try await Daemon(configuration, requiresFolders: config == nil, logger: logger).run()
     }
 
-    private func effectiveConfiguration() throws(ConfigurationError) -> DaemonConfiguration {
+    private func effectiveConfiguration() throws -> DaemonConfiguration {
         if let config { return try DaemonConfiguration(file: config) }
         var tasks = PictureTasks()
         if let prompt { tasks.prompt = prompt }
@@ -91,13 +91,22 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
         }
         let configuration = DaemonConfiguration(
             model: DaemonConfiguration.Model(path: model ?? "", threads: threads ?? 0), watches: watches)
-        try configuration.validate(subject: "the command line")
+        do {
+            try configuration.validate(subject: "the command line")
+        } catch {
+            throw ValidationError(error.message)
+        }
         return configuration
     }
 
-    /// `path` from the root on, so that the folder stays the same wherever the process goes.
+    /// `path` from the root on, so that the folder stays the same wherever the process goes, and ending in a name,
+    /// which the results carry.
     private static func absolute(_ path: String) -> String {
-        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+        let whole = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+        guard let last = whole.split(separator: "/").last, last == "." || last == "..", let real = realpath(whole, nil)
+        else { return whole }
+        defer { free(real) }
+        return String(cString: real)
     }
 
     static func main() async {
