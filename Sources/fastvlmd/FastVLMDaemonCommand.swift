@@ -112,6 +112,10 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
     static func main() async {
         // A log that nobody reads any more must not end the daemon.
         signal(SIGPIPE, SIG_IGN)
+        // Until the services obey signals, there is nothing to finish: SIGTERM ends it as asked, and SIGHUP must not,
+        // for all folders are looked through at the start anyway.
+        for end in [SIGTERM, SIGINT] { signal(end) { _ in _exit(0) } }
+        signal(SIGHUP, SIG_IGN)
         do {
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand {

@@ -32,10 +32,11 @@ final class ProgramProcess: Sendable {
     /// - Parameters:
     ///   - input: What it reads from standard input.
     ///   - output: A file that takes the place of standard output. The default is one of our own.
+    ///   - errors: The same for standard error.
     ///   - folder: Where it runs. The default is where the tests run.
     init(
-        _ path: String, _ arguments: [String], input: [UInt8] = [], output: String? = nil, folder: String? = nil,
-        environment: [String: String] = [:]
+        _ path: String, _ arguments: [String], input: [UInt8] = [], output: String? = nil, errors: String? = nil,
+        folder: String? = nil, environment: [String: String] = [:]
     ) throws {
         files = try TemporaryFolder()
         try files.write(input, to: "input")
@@ -49,7 +50,7 @@ final class ProgramProcess: Sendable {
             .merging(environment) { $1 }
         let input: FileHandle = try #require(FileHandle(forReadingAtPath: files["input"]))
         let output: FileHandle = try #require(FileHandle(forWritingAtPath: output ?? files["output"]))
-        let errors: FileHandle = try #require(FileHandle(forWritingAtPath: files["errors"]))
+        let errors: FileHandle = try #require(FileHandle(forWritingAtPath: errors ?? files["errors"]))
         process.standardInput = input
         process.standardOutput = output
         process.standardError = errors
