@@ -6,17 +6,23 @@ enum Console {
 
     /// Writes `text` and a new line.
     static func line(_ text: String) {
-        write(text + "\n", to: STDOUT_FILENO)
+        output(text + "\n")
     }
 
     /// Writes `text` at once, without a new line.
     static func text(_ text: String) {
-        write(text, to: STDOUT_FILENO)
+        output(text)
     }
 
-    /// Writes a message to standard error.
-    static func error(_ message: String, prefixed: Bool = true, endingLine: Bool = true) {
-        write((prefixed ? "fastvlm: " : "") + message + (endingLine ? "\n" : ""), to: STDERR_FILENO)
+    /// Writes a message and a new line to standard error. Messages name files, so that they are shown as
+    /// ``printable(_:)`` has them.
+    static func error(_ message: String, prefixed: Bool = true) {
+        _ = write((prefixed ? "fastvlm: " : "") + printable(message) + "\n", to: STDERR_FILENO)
+    }
+
+    /// Writes `text` to standard error as it is, control sequences included.
+    static func progress(_ text: String) {
+        _ = write(text, to: STDERR_FILENO)
     }
 
     /// `text` as it may be shown on a terminal: a file's name or a model's words could hold control sequences, which
@@ -30,17 +36,30 @@ enum Console {
         scalar.properties.generalCategory == .control && scalar != "\n" && scalar != "\t"
     }
 
-    private static func write(_ text: String, to descriptor: Int32) {
+    /// Writes `text` to standard output, or ends the command: what is lost there was all that it was run for.
+    private static func output(_ text: String) {
+        switch write(text, to: STDOUT_FILENO) {
+        case 0: return
+        // Nobody reads any more (`| head`): there is nothing left to say and nobody to say it to.
+        case EPIPE: exit(ExitStatus.done.rawValue)
+        case let code:
+            let reason = strerror(code).map { String(cString: $0) } ?? "error \(code)"
+            error("Cannot write to standard output: \(reason). Make room, or send the output elsewhere.")
+            exit(ExitStatus.inputsRefused.rawValue)
+        }
+    }
+
+    /// Returns 0, or the `errno` of the write that failed.
+    private static func write(_ text: String, to descriptor: Int32) -> Int32 {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
             let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if written < 0 {
                 if errno == EINTR { continue }
-                // Nobody reads any more: there is nothing left to say and nobody to say it to.
-                if errno == EPIPE { exit(0) }
-                return
+                return errno
             }
             rest = rest.dropFirst(written)
         }
+        return 0
     }
 }

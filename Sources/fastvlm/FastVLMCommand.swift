@@ -8,8 +8,8 @@ struct FastVLMCommand: ParsableCommand {
         commandName: "fastvlm",
         abstract: "Describe pictures and answer questions about them with FastVLM, on this machine's processor.",
         discussion: """
-            Exit status: 0 done, 1 some inputs were refused, 2 wrong usage, 3 the model or the configuration cannot be \
-            used.
+            Exit status: 0 done, 1 some inputs were refused or the output cannot be written, 2 wrong usage, 3 the \
+            model or the configuration cannot be used.
             """,
         version: Product.version,
         subcommands: [
@@ -44,7 +44,7 @@ struct FastVLMCommand: ParsableCommand {
 /// How the command ends; part of its contract with scripts.
 enum ExitStatus: Int32, Error {
     case done = 0
-    /// Some inputs were refused; the others are done.
+    /// Some inputs were refused, the others are done; or nobody could be told of the results.
     case inputsRefused = 1
     case usage = 2
     /// The model or the configuration cannot be used.

@@ -86,6 +86,17 @@ struct GenerationArguments: ParsableArguments {
     @Flag(help: "Print one JSON document a line for each picture, as the daemon's sidecars have it.")
     var json = false
 
+    func validate() throws {
+        if let resolution { try check("--resolution", resolution, PictureTasks.resolutionRange) }
+        try check("--max-tokens", maxTokens, PictureTasks.maxTokensRange)
+        try check("--temperature", temperature, PictureTasks.temperatureRange)
+        try check("--top-p", topP, PictureTasks.topPRange)
+    }
+
+    private func check<Value>(_ option: String, _ value: Value, _ range: ClosedRange<Value>) throws {
+        guard range.contains(value) else { throw ValidationError("\(option) is \(value), expected \(range).") }
+    }
+
     /// These settings with `prompt` and `questions`.
     func tasks(prompt: String, questions: [PictureTasks.Question] = []) throws -> PictureTasks {
         var tasks = PictureTasks()

@@ -55,7 +55,7 @@ struct ModelPackCommand: ParsableCommand {
                 identity.defaultResolution = identity.resolutions.last ?? 0
             }
             if let defaultResolution { identity.defaultResolution = defaultResolution }
-            if let promptTemplate { identity.promptTemplate = try PromptTemplate(json: try Self.contents(of: promptTemplate), path: promptTemplate) }
+            if let promptTemplate { identity.promptTemplate = try Self.template(at: promptTemplate) }
             if let licence { identity.licence = licence }
             if let licenceFile { identity.licenceText = String(decoding: try Self.contents(of: licenceFile), as: UTF8.self) }
             let statistics =
@@ -70,6 +70,15 @@ struct ModelPackCommand: ParsableCommand {
                     ? try summary.json()
                     : "\(Console.printable(summary.path)): \(summary.precision.rawValue), \(summary.byteCount.asBytes), \(summary.digest)")
         } catch let error as ModelFileError {
+            throw CommandFailure(error.code == .optionInvalid ? .usage : .setup, error.message)
+        }
+    }
+
+    private static func template(at path: String) throws(CommandFailure) -> PromptTemplate {
+        let json = try contents(of: path)
+        do {
+            return try PromptTemplate(json: json, path: path)
+        } catch {
             throw CommandFailure(.setup, error.message)
         } catch let error as KernelError {
             throw CommandFailure(.setup, error.message)

@@ -26,11 +26,11 @@ struct PictureRun {
     }
 
     private func run(_ tasks: PictureTasks, on path: String, reader: PictureReader, printer: ReplyPrinter) throws {
-        let file = try PictureFile(path: path)
         if json {
-            try printDocument(tasks, file: file, reader: reader)
+            try printDocument(tasks, path: path, reader: reader)
             return
         }
+        let file = try PictureFile(path: path)
         guard Console.isTerminal else {
             let report = try reader.run(tasks, on: file.bytes)
             for (index, reply) in ((report.caption.map { [$0] } ?? []) + report.answers).enumerated() {
@@ -49,18 +49,22 @@ struct PictureRun {
         Console.text("\n")
     }
 
-    private func printDocument(_ tasks: PictureTasks, file: PictureFile, reader: PictureReader) throws {
+    /// Prints one document, whatever comes of the picture: so a line of output belongs to each picture in turn.
+    private func printDocument(_ tasks: PictureTasks, path: String, reader: PictureReader) throws {
         let start = ContinuousClock.now
         let model = ModelFacts(reader.model)
+        var source = SidecarDocument.Source(file: path.split(separator: "/").last.map { Array($0.utf8) }, origin: "command")
         do {
+            let file = try PictureFile(path: path)
+            source = file.source
             let report = try reader.run(tasks, on: file.bytes)
             let document = SidecarDocument(
-                report, tasks: tasks, model: model, source: file.source, total: (ContinuousClock.now - start).milliseconds,
+                report, tasks: tasks, model: model, source: source, total: (ContinuousClock.now - start).milliseconds,
                 health: SidecarDocument.Health(.sample(), queue: nil))
             Console.line(String(decoding: try document.compactJSON(), as: UTF8.self))
-        } catch let error as EngineError where error.code == .picture {
+        } catch let error as EngineError where error.code == .picture || error.code == .request {
             let document = SidecarDocument(
-                refusal: error.pictureCode ?? "unreadable", reason: error.message, model: model, source: file.source,
+                refusal: error.pictureCode ?? error.code.rawValue, reason: error.message, model: model, source: source,
                 health: nil)
             Console.line(String(decoding: try document.compactJSON(), as: UTF8.self))
             throw error

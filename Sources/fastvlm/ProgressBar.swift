@@ -19,7 +19,7 @@ final class ProgressBar: Sendable {
         guard percent.withLock({ let isNew = $0 != now; $0 = now; return isNew }) else { return }
         let filled = now * 30 / 100
         let bar = String(repeating: "#", count: filled) + String(repeating: " ", count: 30 - filled)
-        Console.error("\r\(label) [\(bar)] \(now) %", prefixed: false, endingLine: false)
+        Console.progress("\r\(label) [\(bar)] \(now) %")
     }
 
     /// Shows how far the packing or the verifying is; never asks to stop.
@@ -31,6 +31,6 @@ final class ProgressBar: Sendable {
     /// Removes the bar.
     func finish() {
         guard isShown, percent.withLock({ $0 }) >= 0 else { return }
-        Console.error("\r\u{1b}[K", prefixed: false, endingLine: false)
+        Console.progress("\r\u{1b}[K")
     }
 }

@@ -20,15 +20,16 @@ struct TokenizeCommand: ParsableCommand {
 
     func run() throws {
         let tokenizer = try model.tokenizer()
+        var lines = StandardInput()
         var number = 0
-        while let line = readLine() {
+        while let line = try lines.next() {
             number += 1
             guard !line.isEmpty else { continue }
             Console.line(try translate(line, number: number, tokenizer))
         }
     }
 
-    private func translate(_ line: String, number: Int, _ tokenizer: Tokenizer) throws(CommandFailure) -> String {
+    private func translate(_ line: [UInt8], number: Int, _ tokenizer: Tokenizer) throws(CommandFailure) -> String {
         guard decode else {
             let text: String = try parse(line, number: number, expected: "a JSON string")
             let ids = tokenizer.encode(text, parsingSpecialTokens: special)
@@ -48,10 +49,10 @@ struct TokenizeCommand: ParsableCommand {
     }
 
     private func parse<Value: Decodable>(
-        _ line: String, number: Int, expected: String
+        _ line: [UInt8], number: Int, expected: String
     ) throws(CommandFailure) -> Value {
         do {
-            return try JSONDecoder().decode(Value.self, from: Data(line.utf8))
+            return try JSONDecoder().decode(Value.self, from: Data(line))
         } catch {
             throw CommandFailure(.inputsRefused, "Cannot read line \(number): expected \(expected).")
         }

@@ -1,6 +1,7 @@
 public import ArgumentParser
 internal import CaptionService
 internal import FastVLM
+internal import Glibc
 internal import Images
 internal import Kernels
 internal import ModelFiles
@@ -41,9 +42,13 @@ struct TraceCommand: ParsableCommand {
         guard PictureTasks.maxTokensRange.contains(tokens) else {
             throw ValidationError("--tokens is \(tokens), expected \(PictureTasks.maxTokensRange).")
         }
+        guard PictureTasks.resolutionRange.contains(resolution) else {
+            throw ValidationError("--resolution is \(resolution), expected \(PictureTasks.resolutionRange).")
+        }
     }
 
     func run() throws {
+        try checkDestination()
         let model = try model.load()
         let known = model.prepared.precision
         guard precision == nil || precision == known else {
@@ -53,6 +58,8 @@ struct TraceCommand: ParsableCommand {
         let forced = try parsedIds(vocabulary: model.prepared.configuration.text.vocabularySize)
         do {
             try write(model, forced: forced)
+        } catch let error as EngineError {
+            throw CommandFailure(.inputsRefused, error.message)
         } catch let error as ImageError {
             throw CommandFailure(.inputsRefused, error.message)
         } catch let error as FastVLMError {
@@ -64,8 +71,14 @@ struct TraceCommand: ParsableCommand {
         }
     }
 
+    /// The file is put in place by a rename, which would also replace a device or a pipe.
+    private func checkDestination() throws(CommandFailure) {
+        var status = stat()
+        guard stat(out, &status) == 0, status.st_mode & S_IFMT != S_IFREG else { return }
+        throw CommandFailure(.setup, "Cannot write '\(out)': it is not a regular file. Choose another name.")
+    }
+
     private func write(_ model: FastVLMModel, forced: [Int]?) throws {
-        try FastVLMModel.validate(resolution: resolution)
         let picture = try ImageDecoder().decode(try PictureFile(path: image).bytes)
         let pixels = try picture.modelPixels(resolution: resolution)
         let pool = try ThreadPool(threads: self.model.threads == 0 ? ThreadPool.availableCores : self.model.threads)

@@ -78,7 +78,7 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
         try await Daemon(configuration, requiresFolders: config == nil, logger: logger).run()
     }
 
-    private func effectiveConfiguration() throws(ConfigurationError) -> DaemonConfiguration {
+    private func effectiveConfiguration() throws -> DaemonConfiguration {
         if let config { return try DaemonConfiguration(file: config) }
         var tasks = PictureTasks()
         if let prompt { tasks.prompt = prompt }
@@ -91,18 +91,31 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
         }
         let configuration = DaemonConfiguration(
             model: DaemonConfiguration.Model(path: model ?? "", threads: threads ?? 0), watches: watches)
-        try configuration.validate(subject: "the command line")
+        do {
+            try configuration.validate(subject: "the command line")
+        } catch {
+            throw ValidationError(error.message)
+        }
         return configuration
     }
 
-    /// `path` from the root on, so that the folder stays the same wherever the process goes.
+    /// `path` from the root on, so that the folder stays the same wherever the process goes, and ending in a name,
+    /// which the results carry.
     private static func absolute(_ path: String) -> String {
-        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+        let whole = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+        guard let last = whole.split(separator: "/").last, last == "." || last == "..", let real = realpath(whole, nil)
+        else { return whole }
+        defer { free(real) }
+        return String(cString: real)
     }
 
     static func main() async {
         // A log that nobody reads any more must not end the daemon.
         signal(SIGPIPE, SIG_IGN)
+        // Until the services obey signals, there is nothing to finish: SIGTERM ends it as asked, and SIGHUP must not,
+        // for all folders are looked through at the start anyway.
+        for end in [SIGTERM, SIGINT] { signal(end) { _ in _exit(0) } }
+        signal(SIGHUP, SIG_IGN)
         do {
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand {
