@@ -94,6 +94,6 @@ let package = Package(
             ], swiftSettings: swiftSettings),
         // The two programs as a person runs them.
         .testTarget(
-            name: "CommandTests", dependencies: ["fastvlm", "fastvlmd", "Sidecars", "ModelFiles"], swiftSettings: swiftSettings),
+            name: "CommandTests", dependencies: ["fastvlm", "fastvlmd"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
     ]
 )

@@ -64,10 +64,12 @@ struct PackedModelFile: Sendable {
                     "element \(view.element.rawValue), expected F32, F16, BF16, I8 or U8")
             }
             shape = storage.shape(outputs: prepared.shape[0], inputs: prepared.shape[1])
-        } else if view.element != .f32 {
+        }
+        let tensor = try checked(view, shape: shape)
+        guard prepared.isMatrix || view.element == .f32 else {
             throw failure(view.name, .tensorElementMismatch, "element \(view.element.rawValue), expected F32")
         }
-        return try checked(view, shape: shape)
+        return tensor
     }
 
     /// The scales of a matrix that is quantized; none of one that is not.

@@ -71,6 +71,8 @@ struct ModelPackCommand: ParsableCommand {
                     : "\(Console.printable(summary.path)): \(summary.precision.rawValue), \(summary.byteCount.asBytes), \(summary.digest)")
         } catch let error as ModelFileError {
             throw CommandFailure(error.code == .optionInvalid ? .usage : .setup, error.message)
+        } catch let error as KernelError {
+            throw CommandFailure(.setup, error.message)
         }
     }
 
@@ -79,8 +81,6 @@ struct ModelPackCommand: ParsableCommand {
         do {
             return try PromptTemplate(json: json, path: path)
         } catch {
-            throw CommandFailure(.setup, error.message)
-        } catch let error as KernelError {
             throw CommandFailure(.setup, error.message)
         }
     }

@@ -63,7 +63,6 @@ import Testing
     @Test func everyPictureHasOneSidecarWhetherItCameBeforeOrAfterTheStart() async throws {
         let (early, late) = (PictureBatch("early"), PictureBatch("late"))
         try early.write(to: folder)
-        try folder.write("Not a picture as yet.", to: "text.jpg")
         try folder.write("No picture at all.", to: "notes.txt")
         try folder.write(House.china.bytes(), to: ".hidden.jpg")
         try folder.write(House.china.bytes(), to: "unfinished.jpg.part")
@@ -71,8 +70,15 @@ import Testing
         try await eventually("the pictures that were there have sidecars") { folder.sidecars().count >= 20 }
         try late.deliver(to: folder)
         try await eventually("the pictures that came later have sidecars") { folder.sidecars().count >= 40 }
-        // What has no end as yet may still grow: it waits.
+        // What has no end as yet may still grow: it waits a minute, while others pass it.
+        try folder.write("Not a picture as yet.", to: "text.jpg")
+        try folder.write(House.china.bytes(), to: "after.jpg")
+        try await eventually("a picture that came after it has a sidecar") {
+            folder.read("after.jpg.fastvlm.json") != nil
+        }
         #expect(folder.read("text.jpg.fastvlm.json") == nil)
+        try folder.remove(Array("after.jpg".utf8))
+        try folder.remove(Array("after.jpg.fastvlm.json".utf8))
         try await stop(daemon)
         try await expectDone(early.items + late.items)
 
@@ -141,7 +147,7 @@ import Testing
 
     // MARK: - Ends
 
-    private static let longCount = 20
+    private static let longCount = 60
 
     /// Starts on pictures of many words each, and waits until one is done: then the next is in work.
     private func startLongWork() async throws -> ProgramProcess {

@@ -139,7 +139,7 @@ import Testing
             .expectOneError(3, "template.json")
         (try await pack("--licence-file", folder["missing"], to: "m.fastvlm")).expectOneError(
             3, "Cannot read", "missing")
-        (try await pack("--precision", "int4", to: "m.fastvlm")).expectOneError(3, "int4", "f32, bf16")
+        (try await pack("--precision", "f16", to: "m.fastvlm")).expectOneError(3, "f16", "f32, bf16, int8, int4")
         #expect(folder.names() == ["template.json"])
     }
 
