@@ -82,10 +82,14 @@ import Testing
                 rename(folder.path("link"), folder.path("a"))
                 rename(folder.path("a"), folder.path("link"))
                 rename(folder.path("b"), folder.path("a"))
+                // Long enough for a claim to succeed now and then, also where the swaps are quick.
+                usleep(UInt32.random(in: 0...100))
             }
         }
         var read = 0
-        for _ in 0..<4000 {
+        var attempts = 0
+        while attempts < 4000 || (read == 0 && attempts < 400_000) {
+            attempts += 1
             guard let frame = try? root.claim(path, limit: 100) else { continue }
             read += 1
             guard frame.bytes == Array("mine".utf8) else {
