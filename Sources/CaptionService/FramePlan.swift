@@ -4,8 +4,8 @@ public import LatencyBudget
 public struct FramePlan: Sendable {
     public let plan: Plan
     /// As it was when the plan was made: what other pictures teach meanwhile does not change this one's answer.
-    let planner: Planner
-    let clock: BudgetClock
+    package let planner: Planner
+    package let clock: BudgetClock
     /// Replies that share the time: a caption and answers.
     let replies: Int
     /// The most tokens of one reply, as asked for.
@@ -15,6 +15,9 @@ public struct FramePlan: Sendable {
 
     /// Side of the square that the encoder is to see, in pixels.
     public var resolution: Int { plan.rung.width }
+
+    /// What was expected of the picture, for `tokens` tokens in all its replies: to be held against what it took.
+    package func prediction(tokens: Int) -> PhaseTimes { planner.prediction(of: plan, tokens: tokens) }
 
     /// The share of the encoding that is done, decoding and preprocessing included, once the encoder is at `encoder`, 0...1.
     func seen(encoder: Double) -> Double {
