@@ -1,7 +1,7 @@
 internal import LatencyBudget
 
 /// One reply while it is said: asks its governor after every token, and remembers where the last whole sentence ended.
-struct GovernedReply {
+package struct GovernedReply {
     private var governor: TokenGovernor
     /// The most tokens that were asked for: a governor that stops there stops nothing early.
     private let maximumTokens: Int
@@ -13,7 +13,7 @@ struct GovernedReply {
     private var stop: TokenGovernor.Stop?
 
     /// Made when the first token is there.
-    init(_ plan: FramePlan, reply: Int) {
+    package init(_ plan: FramePlan, reply: Int) {
         governor = plan.governor(reply: reply)
         maximumTokens = plan.maximumTokens
         clock = plan.clock
@@ -22,7 +22,7 @@ struct GovernedReply {
     /// Takes in the text of one more token.
     ///
     /// - Returns: Whether another one is to be generated.
-    mutating func hear(_ piece: String) -> Bool {
+    package mutating func hear(_ piece: String) -> Bool {
         guard stop == nil else { return false }
         text += piece
         tokens += 1
@@ -35,7 +35,7 @@ struct GovernedReply {
 
     /// `text`, the whole reply, as it is to be handed out, and why it ended; a reply that was cut is cut back to the end
     /// of its last whole sentence, if it has one.
-    func ending(_ text: String, _ finishReason: String) -> (text: String, finishReason: String) {
+    package func ending(_ text: String, _ finishReason: String) -> (text: String, finishReason: String) {
         switch stop {
         case nil: return (text, finishReason)
         case .sentence: return (text, "sentence")

@@ -61,7 +61,9 @@ import Testing
         let last = try #require(documents.last)
         #expect(last.status == .expired && last.caption == nil && last.resolution == nil)
         #expect(
-            last.finishReason == "below_lowest_rung" && last.budget?.milliseconds == 60 && last.budget?.met == false)
+            // On a busy machine the time may be over before the plan.
+            ["below_lowest_rung", "deadline_passed"].contains(last.finishReason) && last.budget?.milliseconds == 60
+                && last.budget?.met == false)
         #expect(try folder.document("4.jpg").status == .expired)
     }
 

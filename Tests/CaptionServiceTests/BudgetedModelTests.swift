@@ -36,9 +36,9 @@ import Testing
         return tasks
     }
 
-    private func plan(_ tasks: PictureTasks) throws -> FramePlan {
+    private func plan(_ tasks: PictureTasks, late: Duration = .zero) throws -> FramePlan {
         let planner = try sanguine()
-        let frame = FramePlanner.Frame(tasks: tasks, arrival: .now, textTokens: 10, defaultResolution: 1024)
+        let frame = FramePlanner.Frame(tasks: tasks, arrival: .now - late, textTokens: 10, defaultResolution: 1024)
         return try #require(planner.plan(frame).plan)
     }
 
@@ -57,6 +57,24 @@ import Testing
         let report = try reader.run(tasks, on: photograph, plan: try plan(tasks))
         #expect(report.caption?.generatedTokens == 8)
         #expect(report.caption?.finishReason == "deadline")
+    }
+
+    @Test func anAnswerThatIsCutEndsWithItsLastWholeSentence() throws {
+        let plan = try plan(tasks(budget: 1) { $0.whenLate = .bestEffort }, late: .seconds(1))
+        var reply = GovernedReply(plan, reply: 0)
+        var text = ""
+        for piece in [" A", " gate", " of", " 2.", "5", " m", ".", " The"] {
+            // The eighth token is the last that is worth waiting for.
+            #expect(reply.hear(piece) == (piece != " The"))
+            text += piece
+        }
+        #expect(reply.ending(text, "length") == (" A gate of 2.5 m.", "deadline"))
+
+        var whole = GovernedReply(plan, reply: 0)
+        #expect(whole.hear(" Yes") && whole.ending(" Yes", "stop") == (" Yes", "stop"))
+        var endless = GovernedReply(plan, reply: 0)
+        for _ in 0..<8 { _ = endless.hear(" on") }
+        #expect(endless.ending(" on and on", "length") == (" on and on", "deadline"))
     }
 
     @Test func severalRepliesShareTheTime() throws {
