@@ -118,7 +118,7 @@ import Testing
     }
 
     @Test func calibratingMeasuresEveryRung() throws {
-        let ladder = try Ladder.published(resolutions: [64, 128, 256])
+        let ladder = try Ladder.published(resolutions: [64, 128, 1024])
         var shares: [Double] = []
         let profile = try Calibration(reader, time: .milliseconds(600)).profile(ladder, picture: photograph) {
             shares.append($0)
