@@ -6,15 +6,22 @@ internal import Sidecars
 /// One watched folder with its tasks and the place of its sidecars.
 struct CaptionedFolder: Sendable {
     let watch: DaemonConfiguration.Watch
+    /// Its place in the configuration.
+    let number: Int
+    /// Tokens of its prompts, besides the picture's.
+    let textTokens: Int
     /// Where sidecars go if not beside the pictures.
     private let mirror: SidecarStore?
     private let logger: Logger
 
     /// Checks the folder, makes the sidecars' own folder if there is one, and removes what unfinished commits left.
     init(
-        _ watch: DaemonConfiguration.Watch, sidecars: DaemonConfiguration.Sidecars, isRequired: Bool, logger: Logger
+        _ watch: DaemonConfiguration.Watch, number: Int, textTokens: Int, sidecars: DaemonConfiguration.Sidecars,
+        isRequired: Bool, logger: Logger
     ) throws(DaemonError) {
         self.watch = watch
+        self.number = number
+        self.textTokens = textTokens
         self.logger = logger
         var isDirectory = false
         let isThere = FileManager.default.fileExists(atPath: watch.path, isDirectory: &isDirectory)

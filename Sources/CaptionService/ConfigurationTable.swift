@@ -53,6 +53,36 @@ struct ConfigurationTable {
         return number
     }
 
+    /// A whole number, or one of some words in its place.
+    enum NumberOrWord {
+        case number(Int)
+        case word(String)
+    }
+
+    mutating func integer(
+        _ key: String, _ range: ClosedRange<Int>, or words: [String]
+    ) throws(ConfigurationError) -> NumberOrWord? {
+        let expected =
+            "a whole number from \(range.lowerBound) to \(range.upperBound), or "
+            + words.map { "\"\($0)\"" }.joined(separator: " or ")
+        let found = try value(key, expected: expected) { found -> NumberOrWord? in
+            found.int.map { .number($0) } ?? found.string.map { .word($0) }
+        }
+        switch found {
+        case .number(let number) where !range.contains(number): throw invalid(key, "\(number)", expected: expected)
+        case .word(let word) where !words.contains(word): throw invalid(key, "\"\(word)\"", expected: expected)
+        default: return found
+        }
+    }
+
+    /// One of `words`.
+    mutating func word(_ key: String, _ words: [String]) throws(ConfigurationError) -> String? {
+        let expected = words.map { "\"\($0)\"" }.joined(separator: " or ")
+        guard let word = try value(key, expected: expected, { $0.string }) else { return nil }
+        guard words.contains(word) else { throw invalid(key, "\"\(word)\"", expected: expected) }
+        return word
+    }
+
     mutating func number(_ key: String, _ range: ClosedRange<Double>) throws(ConfigurationError) -> Double? {
         let expected = "a number from \(range.lowerBound) to \(range.upperBound)"
         guard let number = try value(key, expected: expected, { $0.double ?? $0.int.map(Double.init) }) else {

@@ -2,6 +2,7 @@ public import Logging
 internal import FastVLM
 internal import FrameSources
 internal import Kernels
+internal import LatencyBudget
 internal import ModelFiles
 internal import ServiceLifecycle
 internal import UnixSignals
@@ -45,8 +46,19 @@ public struct Daemon: Sendable {
             degraded.insert("blas_core")
         }
         folders = try FolderCaptionService(
-            configuration, engine: engine, requiresFolders: requiresFolders, degraded: degraded, logger: logger)
+            configuration, engine: engine, planner: configuration.hasBudget ? Self.planner(configuration, engine, logger) : nil,
+            requiresFolders: requiresFolders, degraded: degraded, logger: logger)
         self.logger = logger
+    }
+
+    /// Starts from the profile of this device, if there is one.
+    private static func planner(_ configuration: DaemonConfiguration, _ engine: FastVLMEngine, _ logger: Logger) -> FramePlanner {
+        FramePlanner(
+            ladder: engine.ladder, missTarget: configuration.budget.missTarget,
+            store: ProfileStore(
+                directory: configuration.budget.profileDirectory ?? ProfileStore.usualDirectory,
+                identity: engine.profileIdentity),
+            signals: { .sample() }, logger: logger)
     }
 
     /// Runs until SIGTERM or SIGINT; SIGHUP asks for a scan of all folders.

@@ -1,3 +1,4 @@
+internal import LatencyBudget
 internal import TOMLKit
 
 extension DaemonConfiguration {
@@ -13,6 +14,10 @@ extension DaemonConfiguration {
             table["directory"] = directory
             top["sidecars"] = table
         }
+        let budgetTable = TOMLTable()
+        budgetTable["miss_target"] = budget.missTarget
+        if let directory = budget.profileDirectory { budgetTable["profile_directory"] = directory }
+        top["budget"] = budgetTable
         let array = TOMLArray()
         for watch in watches { array.append(watch.table) }
         top["watch"] = array
@@ -30,6 +35,9 @@ extension DaemonConfiguration.Watch {
         table["exclude"] = TOMLArray(exclude)
         table["prompt"] = tasks.prompt
         if let resolution = tasks.resolution { table["resolution"] = resolution }
+        if !tasks.followsBudget { table["resolution"] = "off" }
+        if let budget = tasks.budget { table["budget_ms"] = budget }
+        table["when_late"] = tasks.whenLate.rawValue
         table["max_tokens"] = tasks.maxTokens
         table["temperature"] = tasks.temperature
         table["top_p"] = tasks.topP

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import LatencyBudget
 
 extension DaemonConfiguration {
     /// Largest configuration file that is read: 1 MiB.
@@ -42,6 +43,12 @@ extension DaemonConfiguration {
             sidecars.directory = try table.string("directory")
             try table.finish()
         }
+        var budget = Budget()
+        if var table = try top.subtable("budget") {
+            budget.missTarget = try table.number("miss_target", Budget.missTargetRange) ?? budget.missTarget
+            budget.profileDirectory = try table.string("profile_directory")
+            try table.finish()
+        }
         var defaults = PictureTasks()
         if var table = try top.subtable("defaults") {
             defaults = try table.pictureTasks(defaults)
@@ -59,7 +66,7 @@ extension DaemonConfiguration {
             watches.append(watch)
         }
         try top.finish()
-        self.init(model: model, sidecars: sidecars, watches: watches)
+        self.init(model: model, sidecars: sidecars, budget: budget, watches: watches)
         try validate(subject: "the configuration '\(file)'")
     }
 }
@@ -69,7 +76,15 @@ extension ConfigurationTable {
     fileprivate mutating func pictureTasks(_ defaults: PictureTasks) throws(ConfigurationError) -> PictureTasks {
         var tasks = defaults
         tasks.prompt = try string("prompt") ?? tasks.prompt
-        tasks.resolution = try integer("resolution", PictureTasks.resolutionRange) ?? tasks.resolution
+        switch try integer("resolution", PictureTasks.resolutionRange, or: ["auto", "off"]) {
+        case .number(let pixels): (tasks.resolution, tasks.followsBudget) = (pixels, true)
+        case .word(let word): (tasks.resolution, tasks.followsBudget) = (nil, word == "auto")
+        case nil: break
+        }
+        tasks.budget = try number("budget_ms", PictureTasks.budgetRange) ?? tasks.budget
+        if let word = try word("when_late", LatePolicy.allCases.map(\.rawValue)) {
+            tasks.whenLate = LatePolicy(rawValue: word) ?? tasks.whenLate
+        }
         tasks.maxTokens = try integer("max_tokens", PictureTasks.maxTokensRange) ?? tasks.maxTokens
         tasks.temperature = try number("temperature", PictureTasks.temperatureRange) ?? tasks.temperature
         tasks.topP = try number("top_p", PictureTasks.topPRange) ?? tasks.topP

@@ -1,5 +1,7 @@
 extension PictureTasks {
     public static let resolutionRange = 64...4096
+    /// Milliseconds.
+    public static let budgetRange = 1.0...3_600_000.0
     public static let maxTokensRange = 1...4096
     public static let temperatureRange = 0.0...2.0
     public static let topPRange = 0.001...1.0
@@ -16,6 +18,13 @@ extension PictureTasks {
         }
         if let resolution, !Self.resolutionRange.contains(resolution) {
             throw invalid("resolution", "\(resolution)", "\(Self.resolutionRange) pixels")
+        }
+        if let budget, !Self.budgetRange.contains(budget) {
+            throw invalid("budget_ms", "\(budget)", "\(Self.budgetRange)")
+        }
+        if let resolution, !followsBudget {
+            throw ConfigurationError(
+                .conflict, "Cannot use \(subject): \(place).resolution is both \(resolution) and \"off\". Choose one.")
         }
         guard Self.maxTokensRange.contains(maxTokens) else {
             throw invalid("max_tokens", "\(maxTokens)", "\(Self.maxTokensRange)")
@@ -53,6 +62,10 @@ extension PictureTasks {
     }
 }
 
+extension DaemonConfiguration.Budget {
+    public static let missTargetRange = 0.001...0.5
+}
+
 extension DaemonConfiguration {
     /// Checks every value and what must hold between them; `subject` names the whole in messages.
     public func validate(subject: String) throws(ConfigurationError) {
@@ -71,6 +84,12 @@ extension DaemonConfiguration {
         }
         if let directory = sidecars.directory, !directory.hasPrefix("/") {
             throw invalid("sidecars.directory", "'\(directory)'", "an absolute path")
+        }
+        guard Budget.missTargetRange.contains(budget.missTarget) else {
+            throw invalid("budget.miss_target", "\(budget.missTarget)", "\(Budget.missTargetRange)")
+        }
+        if let directory = budget.profileDirectory, !directory.hasPrefix("/") {
+            throw invalid("budget.profile_directory", "'\(directory)'", "an absolute path")
         }
         var names = Set<String>()
         for (index, watch) in watches.enumerated() {

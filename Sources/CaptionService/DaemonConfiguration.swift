@@ -1,9 +1,12 @@
+public import LatencyBudget
+
 /// All that the daemon is told: decoded from TOML or made from command-line options, validated, then never changed.
 ///
 /// `etc/fastvlmd.toml` shows every key with its default.
 public struct DaemonConfiguration: Sendable, Equatable {
     public var model: Model
     public var sidecars = Sidecars()
+    public var budget = Budget()
     /// The folders to watch, at least one.
     public var watches: [Watch]
 
@@ -31,6 +34,20 @@ public struct DaemonConfiguration: Sendable, Equatable {
         }
     }
 
+    /// `[budget]`: what holds for every folder that has a `budget_ms`.
+    public struct Budget: Sendable, Equatable {
+        /// The share of pictures that may be late, 0.001...0.5. The default is 0.01.
+        public var missTarget = 0.01
+        /// Where the device's profile is kept. The default, nil, is `$STATE_DIRECTORY`, and without it
+        /// `/var/lib/fastvlmd`.
+        public var profileDirectory: String?
+
+        public init(missTarget: Double = 0.01, profileDirectory: String? = nil) {
+            self.missTarget = missTarget
+            self.profileDirectory = profileDirectory
+        }
+    }
+
     /// `[[watch]]`
     public struct Watch: Sendable, Equatable {
         /// The folder, an absolute path.
@@ -53,11 +70,15 @@ public struct DaemonConfiguration: Sendable, Equatable {
         }
     }
 
-    public init(model: Model, sidecars: Sidecars = Sidecars(), watches: [Watch]) {
+    public init(model: Model, sidecars: Sidecars = Sidecars(), budget: Budget = Budget(), watches: [Watch]) {
         self.model = model
         self.sidecars = sidecars
+        self.budget = budget
         self.watches = watches
     }
+
+    /// Whether some folder's budget decides anything.
+    var hasBudget: Bool { watches.contains { $0.tasks.budget != nil && $0.tasks.followsBudget } }
 }
 
 /// What to ask about each picture, and how long an answer may be.
@@ -66,8 +87,16 @@ public struct PictureTasks: Sendable, Equatable {
     public var prompt = PictureTasks.defaultPrompt
     /// Asked about the same picture, in this order. The default is none.
     public var questions: [Question] = []
-    /// Side of the square that the encoder sees, in pixels. The default, nil, is the model's own default.
+    /// Side of the square that the encoder sees, in pixels. The default, nil, is what fits the budget, and without a
+    /// budget the model's own default. Together with a budget only the length of the answer follows the budget.
     public var resolution: Int?
+    /// Milliseconds from a picture's arrival to its answer, 1...3,600,000. The default, nil, is no limit.
+    public var budget: Double?
+    /// What happens to a picture that cannot be answered in time. The default is that it is not started.
+    public var whenLate = LatePolicy.expired
+    /// Whether the budget decides anything. The default is true; false (`resolution = "off"`) answers at the model's own
+    /// default and in full, and the result only says whether the budget was met.
+    public var followsBudget = true
     /// Most tokens of a caption or an answer, 1...4096. The default is 240.
     public var maxTokens = PictureTasks.defaultMaxTokens
     /// 0 (the default) takes the likeliest word each time; up to 2, the higher the more varied.

@@ -30,7 +30,7 @@ public struct DeviceHealth: Sendable, Equatable {
         return pages.multipliedReportingOverflow(by: sysconf(Int32(_SC_PAGESIZE))).partialValue >> 20
     }
 
-    private static func hottest(_ folder: String) -> Double? {
+    static func hottest(_ folder: String) -> Double? {
         let zones = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         return zones.filter { $0.hasPrefix("thermal_zone") }.compactMap { zone -> Double? in
             guard let text = contents("\(folder)/\(zone)/temp"), let value = Int(text) else { return nil }
@@ -40,7 +40,7 @@ public struct DeviceHealth: Sendable, Equatable {
         }.max()
     }
 
-    private static func contents(_ path: String) -> String? {
+    static func contents(_ path: String) -> String? {
         (try? String(contentsOfFile: path, encoding: .utf8))?.trimmed
     }
 }

@@ -1,9 +1,15 @@
 public import FastVLM
+public import LatencyBudget
 internal import ModelFiles
 
 /// A model on a thread of its own, for callers that must not wait.
 public actor FastVLMEngine: PictureEngine {
     public nonisolated let model: ModelFacts
+    public nonisolated let ladder: Ladder
+    public nonisolated var defaultResolution: Int { source.prepared.defaultResolution }
+    private nonisolated let source: FastVLMModel
+    /// What a profile of this device has to be measured with to hold here.
+    public nonisolated let profileIdentity: DeviceProfile.Identity
     private nonisolated let executor: InferenceExecutor
     private let reader: PictureReader
 
@@ -12,12 +18,24 @@ public actor FastVLMEngine: PictureEngine {
     /// - Parameter threads: 0 for one a core that the process may use.
     public init(_ model: FastVLMModel, threads: Int = 0) throws(EngineError) {
         executor = InferenceExecutor(label: "inference")
-        reader = try PictureReader(model, threads: threads)
+        let reader = try PictureReader(model, threads: threads)
+        self.reader = reader
+        profileIdentity = reader.profileIdentity
         self.model = ModelFacts(model)
+        source = model
+        do {
+            ladder = try Ladder(model.prepared.identity)
+        } catch {
+            throw EngineError(.model, error.message)
+        }
     }
 
-    public func run(_ tasks: PictureTasks, on picture: [UInt8]) async throws(EngineError) -> PictureReport {
-        try reader.run(tasks, on: picture, isCancelled: { Task.isCancelled })
+    public nonisolated func textTokens(of tasks: PictureTasks) -> Int { source.textTokens(of: tasks) }
+
+    public func run(
+        _ tasks: PictureTasks, on picture: [UInt8], plan: FramePlan?
+    ) async throws(EngineError) -> PictureReport {
+        try reader.run(tasks, on: picture, plan: plan, isCancelled: { Task.isCancelled })
     }
 }
 

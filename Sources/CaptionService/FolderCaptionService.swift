@@ -1,5 +1,6 @@
 public import FrameSources
 internal import Images
+internal import LatencyBudget
 public import Logging
 public import ServiceLifecycle
 public import Sidecars
@@ -12,6 +13,8 @@ public struct FolderCaptionService: Service {
     private let source: FolderSource
     private let engine: any PictureEngine
     private let folders: [String: CaptionedFolder]
+    /// Nil where no folder has a budget.
+    private let planner: FramePlanner?
     private let degraded: Set<String>
     private let onCommit: @Sendable (CommittedResult) -> Void
     private let logger: Logger
@@ -19,19 +22,23 @@ public struct FolderCaptionService: Service {
     /// Opens the folders and removes what unfinished commits left in them.
     ///
     /// - Parameters:
+    ///   - planner: Keeps the budgets of all folders; not asked where no folder has one. The default knows nothing of the
+    ///     device and learns it from the first pictures.
     ///   - options: How folders are watched.
     ///   - requiresFolders: Whether a folder that is missing is an error. The default is false: it is waited for.
     ///   - degraded: What is known not to work as it should, for the results' health.
     ///   - onCommit: Told of each result when its sidecar is on the disk.
     public init(
-        _ configuration: DaemonConfiguration, engine: any PictureEngine, options: FolderSourceOptions = .init(),
+        _ configuration: DaemonConfiguration, engine: any PictureEngine, planner: FramePlanner? = nil,
+        options: FolderSourceOptions = .init(),
         requiresFolders: Bool = false, degraded: Set<String> = [], logger: Logger,
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
         var folders: [String: CaptionedFolder] = [:]
-        for watch in configuration.watches {
+        for (number, watch) in configuration.watches.enumerated() {
             folders[watch.name] = try CaptionedFolder(
-                watch, sidecars: configuration.sidecars, isRequired: requiresFolders, logger: logger)
+                watch, number: number, textTokens: engine.textTokens(of: watch.tasks), sidecars: configuration.sidecars,
+                isRequired: requiresFolders, logger: logger)
         }
         let known = folders
         do {
@@ -50,6 +57,12 @@ public struct FolderCaptionService: Service {
         }
         self.folders = folders
         self.engine = engine
+        self.planner =
+            configuration.hasBudget
+            ? planner
+                ?? FramePlanner(
+                    ladder: engine.ladder, missTarget: configuration.budget.missTarget, signals: { .sample() }, logger: logger)
+            : nil
         self.degraded = degraded
         self.onCommit = onCommit
         self.logger = logger
@@ -72,6 +85,7 @@ public struct FolderCaptionService: Service {
         while !Task.isShuttingDownGracefully, let candidate = await cancelWhenGracefulShutdown({ await source.next() }) {
             source.finish(candidate, await caption(candidate))
         }
+        planner?.keepWhatWasLearned()
         await source.stop()
     }
 
@@ -98,16 +112,42 @@ public struct FolderCaptionService: Service {
             }
         }
         let source = folder.source(of: candidate, sha256: frame.sha256)
+        let tasks = folder.watch.tasks
+        let planned = planner.map { _ in plannedFrame(candidate, folder, frame.bytes, start) }
+        var plan: FramePlan?
+        if let planner, let planned {
+            switch planner.plan(planned) {
+            case .run(let decided): plan = decided
+            case .expired(let reason):
+                let document = expired(reason.rawValue, nil, tasks, source, candidate, queued: queued)
+                return await commit(document, candidate, folder, logger)
+            }
+        }
+        // From the beginning of the budget, as its `ms` are.
+        let elapsed = planned.map { (ContinuousClock.now - $0.arrival).milliseconds } ?? 0
+        let predicted = plan.map { Milliseconds(elapsed + $0.plan.predicted.total) }
         let document: SidecarDocument
         do {
-            let report = try await engine.run(folder.watch.tasks, on: frame.bytes)
+            let report = try await engine.run(tasks, on: frame.bytes, plan: plan)
+            let end = ContinuousClock.now
+            let isInTime = tasks.budget.map { (end - (planned?.arrival ?? candidate.arrival)).milliseconds <= $0 }
+            var isMet = isInTime ?? true
+            if let planner, let planned, let plan {
+                isMet = planner.answered(report, planned, of: plan, isInTime: isInTime)
+            }
             document = SidecarDocument(
-                report, tasks: folder.watch.tasks, model: engine.model, source: source, queued: queued,
-                total: (ContinuousClock.now - candidate.arrival).milliseconds, health: health)
+                report, tasks: tasks, model: engine.model, source: source, queued: queued,
+                total: (end - candidate.arrival).milliseconds, plan: plan?.plan,
+                budget: tasks.budget.map {
+                    SidecarDocument.Budget(milliseconds: Milliseconds($0), predicted: predicted, met: isMet)
+                }, health: health)
         } catch {
             switch error.code {
             case .picture: document = refusal(error.pictureCode ?? "unreadable", error.message, source)
             case .request: document = refusal("request", error.message, source)
+            case .late:
+                if let plan { planner?.gaveUp(error.spent, of: plan) }
+                document = expired("given_up", predicted, tasks, source, candidate, queued: queued)
             case .cancelled: return .putBack
             case .model, .resources:
                 await hold(for: error.message, attempt: 0, logger)
@@ -117,6 +157,39 @@ public struct FolderCaptionService: Service {
         return await commit(document, candidate, folder, logger)
     }
 
+    /// What the planner is to know of a candidate that was taken up at `start`.
+    ///
+    /// A picture that a scan found has lain on the disk for a time that nobody knows: its budget begins when its turn comes,
+    /// and while it waits it takes nothing from the others.
+    private func plannedFrame(
+        _ candidate: FrameCandidate, _ folder: CaptionedFolder, _ bytes: [UInt8], _ start: ContinuousClock.Instant
+    ) -> FramePlanner.Frame {
+        FramePlanner.Frame(
+            tasks: folder.watch.tasks, source: folder.number,
+            arrival: candidate.sign == .found ? start : candidate.arrival, textTokens: folder.textTokens,
+            sourcePixels: (try? ImageDecoder.probe(bytes)).map { Double($0.width) * Double($0.height) },
+            defaultResolution: engine.defaultResolution,
+            waiting: source.waiting.compactMap { waiting in
+                guard waiting.sign != .found, let tasks = folders[waiting.root]?.watch.tasks, tasks.followsBudget else {
+                    return nil
+                }
+                return tasks.budget.map { (waiting.arrival, $0) }
+            })
+    }
+
+    /// The result of a picture that is not answered for want of time.
+    private func expired(
+        _ reason: String, _ predicted: Milliseconds?, _ tasks: PictureTasks, _ source: SidecarDocument.Source,
+        _ candidate: FrameCandidate, queued: Double
+    ) -> SidecarDocument {
+        SidecarDocument(
+            expired: reason,
+            budget: tasks.budget.map {
+                SidecarDocument.Budget(milliseconds: Milliseconds($0), predicted: predicted, met: false)
+            }, model: engine.model, source: source, queued: queued,
+            total: (ContinuousClock.now - candidate.arrival).milliseconds, health: health)
+    }
+
     /// Commits `document`; where the disk refuses, keeps it and tries again for as long as it takes.
     private func commit(
         _ document: SidecarDocument, _ candidate: FrameCandidate, _ folder: CaptionedFolder, _ logger: Logger
@@ -124,7 +197,9 @@ public struct FolderCaptionService: Service {
         var attempt = 0
         while true {
             do {
+                let start = ContinuousClock.now
                 try folder.commit(document, for: candidate)
+                planner?.committed(in: (ContinuousClock.now - start).milliseconds)
                 log(document, logger)
                 onCommit(CommittedResult(folder: candidate.root, path: candidate.path, document: document))
                 return .done
@@ -174,7 +249,9 @@ public struct FolderCaptionService: Service {
         case .refused(let code, let reason):
             logger.notice("Refused", metadata: ["code": "\(code)", "reason": "\(reason)"])
         case .expired:
-            logger.notice("Expired")
+            logger.notice(
+                "Expired",
+                metadata: ["ms": "\(document.timings?.total?.value ?? 0)", "reason": "\(document.finishReason ?? "")"])
         }
     }
 }

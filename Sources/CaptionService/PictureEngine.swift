@@ -1,12 +1,33 @@
+public import LatencyBudget
+
 /// Answers what is asked about pictures: FastVLM, or in tests a stub of set latency and outcome.
 public protocol PictureEngine: Sendable {
     /// What answers, for the sidecar.
     var model: ModelFacts { get }
 
-    /// Reads `picture`, a JPEG or PNG file's bytes, and does `tasks`.
+    /// The sizes that a budget may choose from, with what an answer at each is worth.
+    var ladder: Ladder { get }
+
+    /// Side of the square that is seen where nothing else is asked for, in pixels.
+    var defaultResolution: Int { get }
+
+    /// Tokens of the prompts of `tasks` that have to be read for each picture, besides the picture's own.
+    func textTokens(of tasks: PictureTasks) -> Int
+
+    /// Reads `picture`, a JPEG or PNG file's bytes, and does `tasks`; within `plan`, if there is one.
     ///
-    /// Throws ``EngineError/Code/cancelled`` soon after the task is cancelled.
-    func run(_ tasks: PictureTasks, on picture: [UInt8]) async throws(EngineError) -> PictureReport
+    /// Throws ``EngineError/Code/cancelled`` soon after the task is cancelled, ``EngineError/Code/late`` where the plan's
+    /// deadline can no longer be met.
+    func run(
+        _ tasks: PictureTasks, on picture: [UInt8], plan: FramePlan?
+    ) async throws(EngineError) -> PictureReport
+}
+
+extension PictureEngine {
+    /// Reads `picture` and does `tasks` without a budget.
+    public func run(_ tasks: PictureTasks, on picture: [UInt8]) async throws(EngineError) -> PictureReport {
+        try await run(tasks, on: picture, plan: nil)
+    }
 }
 
 /// Which model answered.
@@ -40,7 +61,8 @@ public struct PictureReport: Sendable, Equatable {
     /// One generated text.
     public struct Reply: Sendable, Equatable {
         public var text: String
-        /// `stop` or `length`.
+        /// `stop`, `length`, or where a budget ended it `sentence` (at the end of one) or `deadline` (cut back to the end
+        /// of one, if there was any).
         public var finishReason: String
         public var promptTokens: Int
         public var generatedTokens: Int

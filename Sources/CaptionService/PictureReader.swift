@@ -1,6 +1,7 @@
 public import FastVLM
 internal import Images
 internal import Kernels
+public import LatencyBudget
 internal import ModelFiles
 
 /// Reads pictures with a model, one at a time on the calling thread.
@@ -9,6 +10,8 @@ internal import ModelFiles
 public final class PictureReader {
     public let model: FastVLMModel
     private let session: FastVLMSession
+    /// That it computes on.
+    public let threads: Int
     private let decoder = ImageDecoder()
     private let clock = ContinuousClock()
 
@@ -19,6 +22,7 @@ public final class PictureReader {
         self.model = model
         do {
             let pool = try ThreadPool(threads: threads == 0 ? ThreadPool.availableCores : threads)
+            self.threads = pool.threads
             session = try FastVLMSession(model, pool: pool)
         } catch let error as KernelError {
             throw EngineError(.resources, error.message)
@@ -29,22 +33,43 @@ public final class PictureReader {
         }
     }
 
+    /// What a profile of this device has to be measured with to hold here.
+    public var profileIdentity: DeviceProfile.Identity {
+        DeviceProfile.Identity(
+            modelDigest: model.prepared.digest, threads: threads, kernels: InstructionSet.best.rawValue)
+    }
+
     /// Why float32 products will be slow on this machine and what to do, or nil where all is well.
     public var warning: String? { (try? BLAS.shared())?.diagnosis.warning }
 
     /// Reads `picture`, a JPEG or PNG file's bytes, and does `tasks`.
     ///
     /// - Parameters:
+    ///   - plan: What was decided to keep the budget. The default, nil, is the resolution and the length of `tasks`.
     ///   - isCancelled: Asked between the encoder's blocks and between tokens.
     ///   - onText: Receives each reply's text as it is said; `reply` is 0 for the caption, if one is wanted, and
     ///     counts on through the answers.
+    ///
+    /// Throws ``EngineError/Code/late`` where the plan's deadline can no longer be met.
     public func run(
-        _ tasks: PictureTasks, on picture: [UInt8], isCancelled: () -> Bool = { false },
+        _ tasks: PictureTasks, on picture: [UInt8], plan: FramePlan? = nil, isCancelled: () -> Bool = { false },
         onText: (_ reply: Int, _ text: String) -> Void = { _, _ in }
+    ) throws(EngineError) -> PictureReport {
+        try read(tasks, on: picture, plan: plan, isCancelled: isCancelled, onText: onText)
+    }
+
+    /// As ``run(_:on:plan:isCancelled:onText:)``.
+    ///
+    /// - Parameter forced: Ids to say instead of an answer, for measurements: each reply has as many tokens.
+    func read(
+        _ tasks: PictureTasks, on picture: [UInt8], plan: FramePlan? = nil, forced: [Int]? = nil,
+        isCancelled: () -> Bool = { false }, onText: (_ reply: Int, _ text: String) -> Void = { _, _ in }
     ) throws(EngineError) -> PictureReport {
         let start = clock.now
         var timings = PictureReport.Timings()
-        let resolution = tasks.resolution ?? model.prepared.defaultResolution
+        let resolution = plan?.resolution ?? tasks.resolution ?? model.prepared.defaultResolution
+        /// Set where the work was given up: the share of the encoding that was done.
+        var seenWhenLate: Double?
         do {
             try FastVLMModel.validate(resolution: resolution)
             let decoded = try timed(&timings.decode) { () throws(ImageError) in
@@ -54,7 +79,18 @@ public final class PictureReader {
                 try decoded.modelPixels(resolution: resolution)
             }
             let encoded = try timed(&timings.vision) { () throws(FastVLMError) in
-                try session.encode(pixels, height: resolution, width: resolution, isCancelled: isCancelled)
+                try session.encode(
+                    pixels, height: resolution, width: resolution, isCancelled: isCancelled,
+                    mayGoOn: { done in
+                        guard let plan else { return true }
+                        let seen = plan.seen(encoder: done)
+                        if !plan.mayGoOn(seen: seen) { seenWhenLate = seen }
+                        return seenWhenLate == nil
+                    })
+            }
+            if let plan, !plan.mayGoOn(seen: 1) {
+                seenWhenLate = 1
+                throw FastVLMError(.cancelled, "")
             }
             let options = GenerationOptions(
                 maxTokens: tasks.maxTokens, temperature: tasks.temperature, topP: tasks.topP, seed: tasks.seed)
@@ -63,19 +99,23 @@ public final class PictureReader {
             for (index, question) in questions.enumerated() {
                 let begun = clock.now
                 var firstToken: ContinuousClock.Instant?
+                var governed: GovernedReply?
                 let generation = try session.answer(
-                    question, about: encoded, options: options, isCancelled: isCancelled,
+                    question, about: encoded, options: options, forced: forced, isCancelled: isCancelled,
                     onText: { text in
-                        if firstToken == nil { firstToken = clock.now }
+                        if firstToken == nil {
+                            firstToken = clock.now
+                            governed = plan.map { GovernedReply($0, reply: index) }
+                        }
                         onText(index, text)
-                        return true
+                        return governed?.hear(text) ?? true
                     })
                 let ended = clock.now
                 let first = firstToken ?? ended
                 timings.prefill += (first - begun).milliseconds
                 timings.generate += (ended - first).milliseconds
                 if index == 0 { timings.firstToken = (first - start).milliseconds }
-                replies.append(PictureReport.Reply(generation))
+                replies.append(PictureReport.Reply(generation, governed: governed))
             }
             return PictureReport(
                 width: decoded.source?.width ?? decoded.width, height: decoded.source?.height ?? decoded.height,
@@ -86,6 +126,11 @@ public final class PictureReader {
             guard !error.isResourceFault else { throw EngineError(.resources, error.message) }
             throw EngineError(.picture, error.message, pictureCode: error.code.rawValue)
         } catch let error as FastVLMError {
+            if let seenWhenLate {
+                throw EngineError(
+                    .late, "The picture was given up: it could no longer be answered in time.",
+                    spent: EngineError.Spent(timings: timings, seen: seenWhenLate))
+            }
             throw EngineError(error)
         } catch {
             throw EngineError(.model, "Cannot read the picture: \(error).")
@@ -116,10 +161,11 @@ extension EngineError {
 }
 
 extension PictureReport.Reply {
-    init(_ generation: Generation) {
+    init(_ generation: Generation, governed: GovernedReply?) {
+        let reason = generation.finishReason.rawValue
+        let (text, finishReason) = governed?.ending(generation.text, reason) ?? (generation.text, reason)
         self.init(
-            text: generation.text.trimmed, finishReason: generation.finishReason.rawValue,
-            promptTokens: generation.promptTokens, generatedTokens: generation.tokens.count)
+            text: text.trimmed, finishReason: finishReason, promptTokens: generation.promptTokens, generatedTokens: generation.tokens.count)
     }
 }
 

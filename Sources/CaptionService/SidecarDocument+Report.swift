@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+public import LatencyBudget
 public import Sidecars
 
 extension SidecarDocument {
@@ -7,9 +8,11 @@ extension SidecarDocument {
     /// - Parameters:
     ///   - queued: Milliseconds from its arrival until it was taken up; nil where nothing waited.
     ///   - total: Milliseconds from its arrival to the end.
+    ///   - plan: What was decided to keep the budget; nil where nothing was.
+    ///   - budget: The budget and what came of it; nil without one.
     public init(
         _ report: PictureReport, tasks: PictureTasks, model: ModelFacts, source: Source, queued: Double? = nil, total: Double,
-        health: Health?
+        plan: Plan? = nil, budget: Budget? = nil, health: Health?
     ) {
         var source = source
         source.width = report.width
@@ -24,14 +27,34 @@ extension SidecarDocument {
             model: Model(model),
             resolution: Resolution(
                 pixels: report.resolution, visualTokens: report.visualTokens,
-                reason: tasks.resolution == nil ? "model_default" : "fixed"),
+                reason: tasks.resolution != nil
+                    ? "fixed" : tasks.isBudgeted ? plan?.reason.rawValue ?? "model_default" : "model_default"),
+            budget: budget,
             timings: Timings(
                 queued: queued.map { Milliseconds($0) }, decode: Milliseconds(timings.decode),
                 preprocess: Milliseconds(timings.preprocess), vision: Milliseconds(timings.vision),
                 prefill: Milliseconds(timings.prefill), ttft: Milliseconds(timings.firstToken),
                 generate: Milliseconds(timings.generate), total: Milliseconds(total),
                 promptTokens: replies.first?.promptTokens, generatedTokens: replies.map(\.generatedTokens).reduce(0, +)),
-            health: health, finishReason: replies.contains { $0.finishReason == "length" } ? "length" : replies.first?.finishReason,
+            health: health, finishReason: ["deadline", "sentence", "length"].first { reason in replies.contains { $0.finishReason == reason } }
+                ?? replies.first?.finishReason,
+            created: .now, generator: Product.generator)
+    }
+
+    /// The result of a picture that was not answered because it could not be in time.
+    ///
+    /// - Parameters:
+    ///   - reason: A stable word: `deadline_passed` and `below_lowest_rung` for one that was not started, `no_rungs` for a
+    ///     model without a resolution, `given_up` for one that was started.
+    ///   - queued: Milliseconds from its arrival until it was taken up.
+    ///   - total: Milliseconds from its arrival until it was given up.
+    public init(
+        expired reason: String, budget: Budget?, model: ModelFacts, source: Source, queued: Double, total: Double,
+        health: Health?
+    ) {
+        self.init(
+            status: .expired, source: source, model: Model(model), budget: budget,
+            timings: Timings(queued: Milliseconds(queued), total: Milliseconds(total)), health: health, finishReason: reason,
             created: .now, generator: Product.generator)
     }
 
@@ -41,6 +64,11 @@ extension SidecarDocument {
             status: .refused(code: code, reason: reason), source: source, model: Model(model), health: health,
             created: .now, generator: Product.generator)
     }
+}
+
+extension PictureTasks {
+    /// Whether a budget decides about resolution or length.
+    var isBudgeted: Bool { budget != nil && followsBudget }
 }
 
 extension SidecarDocument.Model {

@@ -21,7 +21,7 @@ extension FastVLMModel {
             let picture = FeatureMap(height: calibrationSize, width: calibrationSize, channels: 3)
             picture.pixels.set(calibrationPicture())
             _ = try encoder.run(
-                picture, compute: try Compute(pool: pool), checkpoint: {}, observe: nil,
+                picture, compute: try Compute(pool: pool), checkpoint: { _ in }, observe: nil,
                 observeExpansion: { stage, block, map in
                     statistics["vision.stages.\(stage).blocks.\(block).ffn.fc1"] = ChannelStatistics(of: map)
                 })

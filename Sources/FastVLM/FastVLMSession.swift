@@ -50,9 +50,12 @@ public final class FastVLMSession {
     /// - Parameters:
     ///   - pixels: `[height, width, 3]`, RGB, 0...1.
     ///   - isCancelled: Asked between the encoder's blocks; `true` ends the run with ``FastVLMError/Code/cancelled``.
+    ///   - mayGoOn: Asked between the encoder's blocks, with the share of its work that is done, 0...1; `false` ends the
+    ///     run with ``FastVLMError/Code/cancelled``.
     ///   - observe: Receives each part's output, for traces.
     public func encode(
         _ pixels: [Float], height: Int, width: Int, isCancelled: () -> Bool = { false },
+        mayGoOn: (_ done: Double) -> Bool = { _ in true },
         observe: ((String, FeatureMap) -> Void)? = nil
     ) throws(FastVLMError) -> EncodedPicture {
         precondition(pixels.count == height * width * 3, "\(pixels.count) values for \(height) x \(width) pixels")
@@ -65,7 +68,9 @@ public final class FastVLMSession {
         let picture = FeatureMap(height: height, width: width, channels: 3)
         picture.pixels.set(pixels)
         let map = try encoder.run(
-            picture, compute: compute, checkpoint: { () throws(FastVLMError) in try Self.check(isCancelled) }, observe: observe)
+            picture, compute: compute,
+            checkpoint: { (done) throws(FastVLMError) in try Self.check { isCancelled() || !mayGoOn(done) } },
+            observe: observe)
         let tokens = map.pixels.rows
         let middle = Matrix(rows: tokens, columns: model.projector.first.outputs)
         let rows = Matrix(rows: tokens, columns: model.projector.second.outputs)

@@ -9,6 +9,8 @@ final class FastViTHDEncoder {
     private let maps: (FloatStorage, FloatStorage)
     private let hidden: FloatStorage
     private let qkv: FloatStorage
+    /// Multiply-accumulates of the stem, of each block with what stands before it, and of the end.
+    private let work: [Double]
 
     init(_ model: FastViTHD, height: Int, width: Int) {
         self.model = model
@@ -34,6 +36,36 @@ final class FastViTHDEncoder {
         maps = (FloatStorage(count: largest), FloatStorage(count: largest))
         hidden = FloatStorage(count: largestHidden)
         qkv = FloatStorage(count: largestQKV)
+        work = Self.work(model, height: height, width: width)
+    }
+
+    /// What each part costs, in the order of the checkpoints.
+    private static func work(_ model: FastViTHD, height: Int, width: Int) -> [Double] {
+        var size = (height: halved(halved(height)), width: halved(halved(width)))
+        var pixels: Double { Double(size.height) * Double(size.width) }
+        let first = Double(model.stages[0].width)
+        var work = [pixels * first * (4 * 27 + 9 + first)]
+        for stage in model.stages {
+            let channels = Double(stage.width)
+            var before = 0.0
+            if stage.downsample != nil {
+                size = (halved(size.height), halved(size.width))
+                before += pixels * channels * (49 + channels)
+            }
+            if stage.position != nil { before += pixels * channels * 49 }
+            for block in stage.blocks {
+                let wide = Double(block.ffn.expand.outputs)
+                let mixer: Double
+                switch block.mixer {
+                case .convolution: mixer = 9
+                case .attention: mixer = 4 * channels + 2 * pixels
+                }
+                work.append(before + pixels * channels * (mixer + 49 + 2 * wide))
+                before = 0
+            }
+        }
+        work.append(pixels * Double(model.outputWidth) * 9)
+        return work
     }
 
     /// Stride 2 with padding gives `ceil(n / 2)`.
@@ -43,11 +75,12 @@ final class FastViTHDEncoder {
     /// until the next call.
     ///
     /// - Parameters:
-    ///   - checkpoint: Called between blocks; what it throws ends the run.
+    ///   - checkpoint: Called before each block with the share of the whole work that is done, 0...1; what it throws
+    ///     ends the run.
     ///   - observe: Called with the name and map of each part, for traces.
     ///   - observeExpansion: Called with the input of each ConvFFN's expansion, for calibration.
     func run(
-        _ picture: FeatureMap, compute: Compute, checkpoint: () throws(FastVLMError) -> Void,
+        _ picture: FeatureMap, compute: Compute, checkpoint: (_ done: Double) throws(FastVLMError) -> Void,
         observe: ((String, FeatureMap) -> Void)?, observeExpansion: ((_ stage: Int, _ block: Int, FeatureMap) -> Void)? = nil
     ) throws(FastVLMError) -> FeatureMap {
         precondition(picture.height == height && picture.width == width && picture.channels == 3)
@@ -57,7 +90,15 @@ final class FastViTHDEncoder {
             FeatureMap(storage, height: size.height, width: size.width, channels: channels)
         }
         var x = map(current, model.stages[0].width)
-        try checkpoint()
+        let total = work.reduce(0, +)
+        var done = 0.0
+        var part = 0
+        func advance() throws(FastVLMError) {
+            try checkpoint(done / total)
+            if part < work.count { done += work[part] }
+            part += 1
+        }
+        try advance()
         compute.stem(
             picture, first: model.stem.first, firstBias: model.stem.firstBias, depthwise: model.stem.depthwise,
             pointwise: model.stem.pointwise, into: x)
@@ -77,7 +118,7 @@ final class FastViTHDEncoder {
                 x = placed
             }
             for (number, block) in stage.blocks.enumerated() {
-                try checkpoint()
+                try advance()
                 // The mixer writes the other map, the ConvFFN comes back to this one.
                 let mixed = map(spare, stage.width)
                 switch block.mixer {
@@ -93,7 +134,7 @@ final class FastViTHDEncoder {
             }
             observe?("stage\(index)", x)
         }
-        try checkpoint()
+        try advance()
         let output = map(spare, model.outputWidth)
         compute.depthwise(x, model.final.convolution, into: output)
         compute.squeezeExciteGELU(output, reduce: model.final.reduce, expand: model.final.expand)

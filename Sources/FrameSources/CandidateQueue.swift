@@ -53,6 +53,9 @@ final class CandidateQueue: Sendable {
         }
     }
 
+    /// Those that wait, in no order.
+    var waiting: [FrameCandidate] { state.withLock { Array($0.waiting.values) } }
+
     /// True if exactly this generation waits or is being worked on.
     func knows(_ root: String, _ path: RelativePath, _ identity: FileIdentity) -> Bool {
         let key = Key(root: root, path: path)

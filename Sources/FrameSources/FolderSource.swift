@@ -160,6 +160,9 @@ public final class FolderSource: Sendable {
     /// several tasks. Whoever takes a candidate calls `finish`.
     public func next() async -> FrameCandidate? { await queue.next() }
 
+    /// The frames that wait for `next()`, in no order.
+    public var waiting: [FrameCandidate] { queue.waiting }
+
     /// Ends the work on a candidate that `next()` gave out.
     public func finish(_ candidate: FrameCandidate, _ outcome: FrameOutcome) {
         queue.finish(candidate, outcome)

@@ -11,6 +11,9 @@ public struct ModelIdentity: Sendable, Equatable, Codable {
 
     public var promptTemplate: PromptTemplate
 
+    /// What was measured at each of `resolutions`, in their order; nil where nothing was.
+    public var accuracy: [ResolutionAccuracy]?
+
     /// The licence's name or SPDX identifier.
     public var licence: String?
 
@@ -30,7 +33,8 @@ public struct ModelIdentity: Sendable, Equatable, Codable {
     ///   - promptTemplate: The default is the template that the public checkpoints were trained with.
     public init(
         name: String, resolutions: [Int] = ModelIdentity.usualResolutions, defaultResolution: Int? = nil,
-        promptTemplate: PromptTemplate = PromptTemplate(), licence: String? = nil, licenceText: String? = nil
+        promptTemplate: PromptTemplate = PromptTemplate(), licence: String? = nil, licenceText: String? = nil,
+        accuracy: [ResolutionAccuracy]? = nil
     ) {
         self.name = name
         self.resolutions = resolutions
@@ -38,6 +42,7 @@ public struct ModelIdentity: Sendable, Equatable, Codable {
         self.promptTemplate = promptTemplate
         self.licence = licence
         self.licenceText = licenceText
+        self.accuracy = accuracy
     }
 
     /// Checks every value.
@@ -69,6 +74,15 @@ public struct ModelIdentity: Sendable, Equatable, Codable {
         }
         guard resolutions.contains(defaultResolution) else {
             throw failure("default resolution \(defaultResolution), expected one of \(resolutions)")
+        }
+        guard let accuracy else { return }
+        guard accuracy.map(\.pixels) == resolutions else {
+            throw failure("accuracy is stated for \(accuracy.map(\.pixels)) pixels, expected \(resolutions)")
+        }
+        for measured in accuracy {
+            for (field, value) in measured.values where !(value.isFinite && (0...1e9).contains(value)) {
+                throw failure("accuracy '\(field)' at \(measured.pixels) pixels is \(value), expected 0 to 1e9")
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ struct FastVLMCommand: ParsableCommand {
         version: Product.version,
         subcommands: [
             CaptionCommand.self, AskCommand.self, ModelCommand.self, ConfigCommand.self, TokenizeCommand.self,
-            TraceCommand.self, BenchCommand.self,
+            TraceCommand.self, BenchCommand.self, CalibrateCommand.self, SimulateCommand.self,
         ])
 
     static func main() {

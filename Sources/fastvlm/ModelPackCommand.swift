@@ -30,6 +30,14 @@ struct ModelPackCommand: ParsableCommand {
     @Option(help: "The resolution to use unless told otherwise. The default is the largest.")
     var defaultResolution: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            A JSON file with the accuracy that was measured at each resolution, which then are the model's resolutions: \
+            [{"pixels": 256, "general": 48.4, "text": 17.4}, …]; also "counting" and "presence".
+            """, valueName: "file"))
+    var ladder: String?
+
     @Option(help: ArgumentHelp("A JSON file with the prompt template.", valueName: "file"))
     var promptTemplate: String?
 
@@ -53,6 +61,16 @@ struct ModelPackCommand: ParsableCommand {
             if let resolutions {
                 identity.resolutions = try parsed(resolutions)
                 identity.defaultResolution = identity.resolutions.last ?? 0
+                // What was measured at other resolutions says nothing of these.
+                if identity.accuracy?.map(\.pixels) != identity.resolutions { identity.accuracy = nil }
+            }
+            if let ladder {
+                let accuracy = try Self.accuracy(in: ladder)
+                identity.accuracy = accuracy
+                identity.resolutions = accuracy.map(\.pixels)
+                if !identity.resolutions.contains(identity.defaultResolution) {
+                    identity.defaultResolution = identity.resolutions.last ?? 0
+                }
             }
             if let defaultResolution { identity.defaultResolution = defaultResolution }
             if let promptTemplate { identity.promptTemplate = try Self.template(at: promptTemplate) }
@@ -82,6 +100,25 @@ struct ModelPackCommand: ParsableCommand {
             return try PromptTemplate(json: json, path: path)
         } catch {
             throw CommandFailure(.setup, error.message)
+        }
+    }
+
+    func validate() throws {
+        if ladder != nil, resolutions != nil {
+            throw ValidationError("--ladder and --resolutions cannot be combined: the ladder says which they are.")
+        }
+    }
+
+    /// Ascending by pixels; the packing checks the values.
+    private static func accuracy(in path: String) throws(CommandFailure) -> [ResolutionAccuracy] {
+        let bytes = try contents(of: path)
+        do {
+            return try JSONDecoder().decode([ResolutionAccuracy].self, from: Data(bytes)).sorted { $0.pixels < $1.pixels }
+        } catch {
+            throw CommandFailure(
+                .setup,
+                "Cannot read the ladder '\(path)': expected [{\"pixels\": 256, \"general\": 48.4}, …], one for each "
+                    + "resolution. \(error)")
         }
     }
 

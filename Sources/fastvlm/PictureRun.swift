@@ -15,7 +15,7 @@ struct PictureRun {
                 try run(tasks, on: path, reader: reader, printer: printer)
             } catch let error as EngineError {
                 switch error.code {
-                case .picture, .request, .cancelled: break
+                case .picture, .request, .cancelled, .late: break
                 case .model, .resources: throw CommandFailure(.setup, error.message)
                 }
                 refused += 1

@@ -1,5 +1,6 @@
 import CaptionService
 import FoundationEssentials
+import LatencyBudget
 import Testing
 
 @Suite struct DaemonConfigurationTests {
@@ -67,6 +68,36 @@ import Testing
         #expect(try DaemonConfiguration(toml: configuration.toml, file: "printed") == configuration)
     }
 
+    @Test func eachFolderHasItsBudgetAndItsWayToBeLate() throws {
+        let configuration = try DaemonConfiguration(
+            toml: """
+                [model]
+                path = "/m.fastvlm"
+                [budget]
+                miss_target = 0.05
+                [defaults]
+                budget_ms = 800
+                when_late = "best_effort"
+                resolution = 512
+                [[watch]]
+                path = "/a"
+                [[watch]]
+                path = "/b"
+                budget_ms = 1500.5
+                when_late = "expired"
+                resolution = "auto"
+                [[watch]]
+                path = "/c"
+                resolution = "off"
+                """, file: "test.toml")
+        let tasks = configuration.watches.map(\.tasks)
+        #expect(configuration.budget.missTarget == 0.05)
+        #expect(tasks.map(\.budget) == [800, 1500.5, 800])
+        #expect(tasks.map(\.whenLate) == [.bestEffort, .expired, .bestEffort])
+        #expect(tasks.map(\.resolution) == [512, nil, nil] && tasks.map(\.followsBudget) == [true, true, false])
+        #expect(try DaemonConfiguration(toml: configuration.toml, file: "printed") == configuration)
+    }
+
     @Test func anUnknownKeyIsNamedWithTheKnownOnes() throws {
         let error = try #require(failure(Self.minimal + "\npromt = \"typo\"\n"))
         #expect(error.code == .unknownKey)
@@ -77,7 +108,12 @@ import Testing
 
     @Test(arguments: [
         ("max_tokens = 0", "watch[0].max_tokens", "1 to 4096"), ("max_tokens = \"many\"", "watch[0].max_tokens", "1 to 4096"),
-        ("resolution = 63", "watch[0].resolution", "64 to 4096"), ("temperature = 2.5", "watch[0].temperature", "0.0 to 2.0"),
+        ("resolution = 63", "watch[0].resolution", "64 to 4096"), ("resolution = \"of\"", "watch[0].resolution", "\"off\""),
+        ("budget_ms = 0", "watch[0].budget_ms", "1.0 to 3600000.0"), ("budget_ms = -5", "watch[0].budget_ms", "1.0 to"),
+        ("budget_ms = inf", "watch[0].budget_ms", "1.0 to"), ("budget_ms = nan", "watch[0].budget_ms", "1.0 to"),
+        ("when_late = \"skip\"", "watch[0].when_late", "\"best_effort\""),
+        ("[budget]\nmiss_target = 0.9", "budget.miss_target", "0.001 to 0.5"),
+        ("[budget]\nprofile_directory = \"here\"", "budget.profile_directory", "absolute"), ("temperature = 2.5", "watch[0].temperature", "0.0 to 2.0"),
         ("top_p = 0", "watch[0].top_p", "to 1.0"), ("recursive = 1", "watch[0].recursive", "true or false"),
         ("include = \"*.jpg\"", "watch[0].include", "array of strings"),
         ("name = \"a/b\"", "watch[0].name", "without '/'"), ("seed = -1", "watch[0].seed", "from 0"),
@@ -130,11 +166,13 @@ import Testing
         }.joined(separator: "\n")
         var full = try DaemonConfiguration(toml: uncommented, file: "uncommented sample")
         #expect(full.sidecars.directory == "/var/lib/fastvlmd/sidecars")
-        #expect(full.watches[0].tasks.resolution == 512)
+        #expect(full.watches[0].tasks.budget == 800)
+        #expect(full.budget.profileDirectory == "/var/lib/fastvlmd")
         #expect(full.watches[0].tasks.questions.map(\.id) == ["lamp"])
         // What has no default in the file is taken out; the rest must equal the defaults.
         full.sidecars.directory = nil
-        full.watches[0].tasks.resolution = nil
+        full.budget.profileDirectory = nil
+        full.watches[0].tasks.budget = nil
         full.watches[0].tasks.questions = []
         #expect(full == plain)
         // Every key that is printed is explained in the sample.

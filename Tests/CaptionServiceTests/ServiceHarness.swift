@@ -1,6 +1,7 @@
 import CaptionService
 import FoundationEssentials
 import FrameSources
+import LatencyBudget
 import Logging
 import ServiceLifecycleTestKit
 import Sidecars
@@ -10,17 +11,32 @@ import Testing
 /// An engine whose answers a test decides.
 struct StubEngine: PictureEngine {
     let model = ModelFacts(name: "stub", digest: "sha256:" + String(repeating: "0", count: 64), precision: "f32")
-    let answer: @Sendable (PictureTasks, [UInt8]) async throws(EngineError) -> PictureReport
+    let ladder: Ladder
+    let defaultResolution = 256
+    let answer: @Sendable (PictureTasks, [UInt8], FramePlan?) async throws(EngineError) -> PictureReport
 
     init(_ answer: @escaping @Sendable (PictureTasks, [UInt8]) async throws(EngineError) -> PictureReport) {
+        self.init(ladder: .nothing) { (tasks, bytes, _) throws(EngineError) in try await answer(tasks, bytes) }
+    }
+
+    /// An engine that is asked with plans for the sizes of `ladder`.
+    init(
+        ladder: Ladder,
+        _ answer: @escaping @Sendable (PictureTasks, [UInt8], FramePlan?) async throws(EngineError) -> PictureReport
+    ) {
+        self.ladder = ladder
         self.answer = answer
     }
 
     /// Says what the file holds.
     static let echo = StubEngine { tasks, bytes in report(tasks, caption: Self.text(bytes)) }
 
-    func run(_ tasks: PictureTasks, on picture: [UInt8]) async throws(EngineError) -> PictureReport {
-        try await answer(tasks, picture)
+    func textTokens(of tasks: PictureTasks) -> Int { 20 }
+
+    func run(
+        _ tasks: PictureTasks, on picture: [UInt8], plan: FramePlan?
+    ) async throws(EngineError) -> PictureReport {
+        try await answer(tasks, picture, plan)
     }
 
     /// The file's content without the end marker that every settled picture has.
@@ -36,6 +52,17 @@ struct StubEngine: PictureEngine {
             width: 640, height: 480, caption: tasks.prompt.isEmpty ? nil : reply(caption),
             answers: tasks.questions.map { reply("answer to \($0.text)") }, resolution: 256, visualTokens: 16,
             timings: timings)
+    }
+}
+
+extension Ladder {
+    /// Nothing to choose from.
+    static var nothing: Ladder {
+        do {
+            return try Ladder([])
+        } catch {
+            preconditionFailure(error.message)
+        }
     }
 }
 

@@ -1,0 +1,134 @@
+import CaptionService
+import FoundationEssentials
+import LatencyBudget
+import Logging
+import Testing
+
+@Suite struct FramePlannerTests {
+    let folder: ScratchFolder
+    let store: ProfileStore
+
+    init() throws {
+        folder = try ScratchFolder()
+        store = ProfileStore(directory: folder.path + "/state", identity: DeviceProfile.someIdentity)
+    }
+
+    private func planner(_ store: ProfileStore?) throws -> FramePlanner {
+        FramePlanner(ladder: try PretendedDevice.ladder, store: store, logger: .silent)
+    }
+
+    private func frame(budget: Double?, arrival: ContinuousClock.Instant = .now) -> FramePlanner.Frame {
+        var tasks = PictureTasks()
+        tasks.budget = budget
+        return FramePlanner.Frame(tasks: tasks, arrival: arrival, textTokens: 20, defaultResolution: 1024)
+    }
+
+    /// Plans a frame and reports what the pretended device takes for it.
+    private func answer(_ planner: FramePlanner, budget: Double = 1e6) throws {
+        let frame = frame(budget: budget)
+        guard case .run(let plan) = planner.plan(frame) else {
+            Issue.record("expired")
+            return
+        }
+        planner.answered(PretendedDevice.report(frame.tasks, plan, caption: "x"), frame, of: plan, isInTime: true)
+    }
+
+    @Test func whatWasLearnedIsKeptAndUsedByTheNextStart() throws {
+        let first = try planner(store)
+        #expect(!first.isProfiled)
+        for budget in [500.0, 1000, 5000] { for _ in 0..<3 { try answer(first, budget: budget) } }
+        let kept = try #require(try store.load())
+        #expect(kept.points.contains { $0.rung == Rung(pixels: 512) && abs($0.vision - 400) < 1 })
+        #expect(try planner(store).isProfiled)
+    }
+
+    @Test func theLastFramesAreKeptAtTheEnd() throws {
+        let planner = try planner(store)
+        try answer(planner)
+        #expect(try store.load() == nil)
+        planner.keepWhatWasLearned()
+        #expect(try store.load() != nil)
+    }
+
+    @Test func aStaleOrDamagedProfileIsNotUsed() throws {
+        try store.save(.instant(DeviceProfile.someIdentity, resolutions: PretendedDevice.resolutions))
+        #expect(try planner(store).isProfiled)
+        var other = DeviceProfile.someIdentity
+        other.threads = 3
+        #expect(try !planner(ProfileStore(directory: store.directory, identity: other)).isProfiled)
+        try Data("{".utf8).write(to: URL(filePath: store.path))
+        #expect(throws: ProfileStoreError.self) { try store.load() }
+        #expect(try !planner(store).isProfiled)
+    }
+
+    @Test func aFolderThatCannotBeWrittenStopsNothing() throws {
+        try Data().write(to: URL(filePath: folder.path + "/state"))
+        let planner = try planner(store)
+        for _ in 0..<9 { try answer(planner) }
+        planner.keepWhatWasLearned()
+        #expect(throws: ProfileStoreError.self) {
+            try store.save(.instant(DeviceProfile.someIdentity, resolutions: [256]))
+        }
+    }
+
+    @Test func theFileIsNamedAfterTheModelAndNothingElse() {
+        #expect(store.path == folder.path + "/state/profile-aaaaaaaaaaaaaaaa.json")
+        var hostile = DeviceProfile.someIdentity
+        hostile.modelDigest = "sha256:../../etc/passwd"
+        #expect(ProfileStore(directory: "/d", identity: hostile).path == "/d/profile-ecad.json")
+    }
+
+    @Test(arguments: [0.0, -1, .nan, .infinity, 1e300, 1e-300])
+    func absurdBudgetsAreAnsweredSomehow(budget: Double) throws {
+        let planner = try planner(nil)
+        try answer(planner)
+        switch planner.plan(frame(budget: budget)) {
+        case .run: #expect(budget > 1)
+        case .expired: #expect(!(budget > 1))
+        }
+    }
+
+    @Test func anArrivalYearsAwayIsNoHang() throws {
+        let planner = try planner(nil)
+        try answer(planner)
+        let decade = Duration.seconds(10 * 365 * 86_400)
+        guard case .expired(let reason) = planner.plan(frame(budget: 800, arrival: .now - decade)) else {
+            Issue.record("started")
+            return
+        }
+        #expect(reason == .deadlinePassed)
+        guard case .run = planner.plan(frame(budget: 800, arrival: .now + decade)) else {
+            Issue.record("not started")
+            return
+        }
+    }
+
+    /// A frame that keeps the others waiting gets a lower rung.
+    @Test func framesThatWaitAreThoughtOf() throws {
+        try store.save(
+            DeviceProfile(
+                identity: DeviceProfile.someIdentity,
+                points: PretendedDevice.resolutions.map {
+                    DeviceProfile.Point(
+                        rung: Rung(pixels: $0), sourcePixels: 2_073_600, textTokens: 20, decode: 2, preprocess: 1,
+                        vision: PretendedDevice.vision($0), prefill: 20, samples: 5)
+                }, tokenPoints: [DeviceProfile.TokenPoint(context: 100, milliseconds: 1)]))
+        let planner = try planner(store)
+        var frame = frame(budget: 3000)
+        let alone = try #require(planner.plan(frame).plan)
+        frame.waiting = (0..<6).map { _ in (frame.arrival, 1200) }
+        let crowded = try #require(planner.plan(frame).plan)
+        #expect(alone.resolution == 1024 && crowded.resolution < 1024)
+    }
+
+    @Test func committingTakesItsShareOfTheBudget() throws {
+        try store.save(.instant(DeviceProfile.someIdentity, resolutions: PretendedDevice.resolutions))
+        let planner = try planner(store)
+        planner.committed(in: 100)
+        let now = ContinuousClock.now
+        let early = try #require(planner.plan(frame(budget: 1000, arrival: now)).plan)
+        for _ in 0..<200 { planner.committed(in: 1) }
+        let late = try #require(planner.plan(frame(budget: 1000, arrival: now)).plan)
+        #expect((90...110).contains(late.plan.deadline - early.plan.deadline))
+    }
+}
