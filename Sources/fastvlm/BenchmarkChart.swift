@@ -10,6 +10,21 @@ struct BenchmarkChart {
     let configuration: ModelConfiguration
     let name: String
 
+    /// What has a colour of its own, in all charts.
+    private struct Key: Hashable {
+        let precision: String
+        let threads: Int?
+
+        init(_ row: BenchmarkRow) {
+            precision = row.precision
+            threads = row.threads
+        }
+    }
+
+    private var keys: [Key] {
+        rows.map { Key($0) }.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+    }
+
     private static let colours = ["#0969da", "#bc4c00", "#1a7f37", "#8250df", "#cf222e", "#57606a"]
 
     /// The document, or nil where no row can be drawn.
@@ -35,25 +50,19 @@ struct BenchmarkChart {
         _ title: String, _ horizontal: String, _ work: String, at place: (BenchmarkRow) -> Int?, step: Int,
         arithmetic: (Int) -> Int
     ) -> Chart? {
-        struct Key: Hashable {
-            let precision: String
-            let threads: Int?
-        }
-        var order: [Key] = []
         var points: [Key: [(x: Double, y: Double)]] = [:]
         for row in rows where row.work == work && row.runtime == BenchmarkRow.ours {
-            guard let x = place(row), (1...100_000).contains(x), let y = row.medianMs, y > 0, y.isFinite else {
+            guard let x = place(row), (1...8192).contains(x), let y = row.medianMs, y > 0, y.isFinite else {
                 continue
             }
-            let key = Key(precision: row.precision, threads: row.threads)
-            if points[key] == nil { order.append(key) }
-            points[key, default: []].append((Double(x), y))
+            points[Key(row), default: []].append((Double(x), y))
         }
         guard let most = points.values.joined().map(\.x).max() else { return nil }
         var series: [Chart.Series] = []
-        for (index, key) in order.enumerated() {
+        for (index, key) in keys.enumerated() {
+            guard let measured = points[key] else { continue }
             // Rows that were measured several times are one dot.
-            let dots = Dictionary(grouping: points[key] ?? [], by: \.x).values.map { same in
+            let dots = Dictionary(grouping: measured, by: \.x).values.map { same in
                 (x: same[0].x, y: same.map(\.y).sorted()[same.count / 2])
             }.sorted { $0.x < $1.x }
             let colour = Self.colours[index % Self.colours.count]
@@ -75,7 +84,8 @@ struct BenchmarkChart {
         return Chart(
             title: title,
             subtitle: "\(name). Dots: measured medians. Lines: the model's arithmetic, "
-                + "\(number(total, digits: total < 10 ? 2 : 0)) GMAC at \(number(most, digits: 0)). Names: precision, threads, the line's speed.",
+                + "\(number(total, digits: total < 10 ? 2 : 0)) GMAC at \(number(most, digits: 0)). "
+                + "Names: precision, threads, the line's speed.",
             horizontal: horizontal, range: 0...most * 1.03,
             panels: [Chart.Panel(title: "", unit: "milliseconds", height: 240, series: series)])
     }

@@ -1,5 +1,6 @@
 import FastVLM
 import Kernels
+import ModelFiles
 import Testing
 
 @Suite struct ModelOperationTests {

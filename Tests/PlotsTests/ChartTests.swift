@@ -24,7 +24,8 @@ import Testing
         let height = try #require(one.firstMatch(of: /viewBox="0 0 1000 ([0-9]+)"/).flatMap { Double($0.1) })
         #expect(second == first + height)
         #expect(both.contains("viewBox=\"0 0 1000 \(Int(2 * height))\""))
-        #expect(both.split(separator: "<circle").count - 1 == 3)
+        // Three points, and one dot for each legend.
+        #expect(both.split(separator: "<circle").count - 1 == 3 + 2)
         #expect(both.contains(">x of first<") && both.contains(">x of second<"))
     }
 
@@ -36,7 +37,7 @@ import Testing
 
     @Test func numbersThatAreNoneLeaveNoTrace() {
         let svg = chart("odd", [(.nan, 1), (1, .infinity), (11, 1), (2, 2)]).svg()
-        #expect(svg.split(separator: "<circle").count - 1 == 1)
+        #expect(svg.split(separator: "<circle").count - 1 == 1 + 1)
         #expect(!svg.contains("nan") && !svg.contains("inf"))
     }
 
