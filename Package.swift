@@ -43,7 +43,8 @@ let package = Package(
         .target(name: "ModelFiles", dependencies: ["Digests", "Kernels"], swiftSettings: swiftSettings),
         .target(name: "Images", dependencies: ["CImageCodecs"], swiftSettings: swiftSettings),
         .target(name: "FastVLM", dependencies: ["Kernels", "ModelFiles", "Images"], swiftSettings: swiftSettings),
-        .target(name: "LatencyBudget", swiftSettings: swiftSettings),
+        .target(name: "Plots", swiftSettings: swiftSettings),
+        .target(name: "LatencyBudget", dependencies: ["Plots"], swiftSettings: swiftSettings),
 
         // Outer rooms.
         .target(name: "Sidecars", dependencies: ["Digests"], swiftSettings: swiftSettings),
@@ -69,7 +70,7 @@ let package = Package(
         .executableTarget(
             name: "fastvlm",
             dependencies: [
-                "CaptionService", "FastVLM", "Images", "Kernels", "ModelFiles", "Sidecars",
+                "CaptionService", "FastVLM", "Images", "Kernels", "ModelFiles", "Plots", "Sidecars",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings),
@@ -83,6 +84,7 @@ let package = Package(
             name: "ImagesTests", dependencies: ["Images"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(
             name: "FastVLMTests", dependencies: ["FastVLM", "Images", "Kernels", "ModelFiles"], swiftSettings: swiftSettings),
+        .testTarget(name: "PlotsTests", dependencies: ["Plots"], swiftSettings: swiftSettings),
         .testTarget(name: "LatencyBudgetTests", dependencies: ["LatencyBudget"], swiftSettings: swiftSettings),
         .testTarget(name: "SidecarsTests", dependencies: ["Sidecars"], swiftSettings: swiftSettings),
         .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources"], swiftSettings: swiftSettings),

@@ -34,14 +34,17 @@ public final class Compute {
     ///   - pool: The threads to use; several owners may share it.
     ///   - instructionSet: The kernels to use. The default is the best that this processor runs.
     ///
-    /// Throws ``KernelError`` where the processor lacks the instruction set or OpenBLAS is missing.
+    /// Throws ``KernelError`` where the processor lacks the instruction set, `FASTVLM_ISA` cannot be followed, or OpenBLAS
+    /// is missing.
     public init(pool: ThreadPool, instructionSet: InstructionSet = .best) throws(KernelError) {
-        guard let table = fv_f32_kernels_for(instructionSet.isa), let quantTable = fv_quant_kernels_for(instructionSet.isa)
+        try InstructionSet.validateEnvironment()
+        guard let table = fv_f32_kernels_for(instructionSet.isa),
+            let quantTable = fv_quant_kernels_for(instructionSet.isa)
         else {
             throw KernelError(
                 .unsupportedInstructionSet,
                 "Cannot use the '\(instructionSet.rawValue)' kernels: this processor runs "
-                    + InstructionSet.allCases.filter(\.isSupported).map(\.rawValue).joined(separator: ", ") + ".")
+                    + InstructionSet.supportedNames + ".")
         }
         self.pool = pool
         self.instructionSet = instructionSet
@@ -79,7 +82,8 @@ public final class Compute {
 
     /// `out[M, N] = ending(x[M, K] * weights[N, K]^T * scale + bias)`.
     public func linear(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, ending: LinearEnding = .init()) {
-        precondition(x.columns == weights.inputs && out.columns == weights.outputs && x.rows == out.rows, "linear shapes")
+        precondition(
+            x.columns == weights.inputs && out.columns == weights.outputs && x.rows == out.rows, "linear shapes")
         if weights.element.isQuantized {
             linear(x, [LinearTask(weights, into: out, ending: ending)])
         } else if x.rows == 1 {
@@ -127,7 +131,8 @@ public final class Compute {
     ) {
         let sums = out.base + outputs.lowerBound
         blas.sgemm(
-            CblasRowMajor, CblasNoTrans, CblasTrans, blasint(x.rows), blasint(outputs.count), blasint(x.columns), 1, x.base,
+            CblasRowMajor, CblasNoTrans, CblasTrans, blasint(x.rows), blasint(outputs.count), blasint(x.columns), 1,
+            x.base,
             blasint(x.columns), panel.assumingMemoryBound(to: Float.self), blasint(x.columns),
             0, sums, blasint(out.columns))
         finish(sums, weights, outputs: outputs, into: out, ending)
@@ -145,10 +150,12 @@ public final class Compute {
         withOptionalPointer(weights.scale, at: outputs.lowerBound) { scale in
             withOptionalPointer(weights.bias, at: outputs.lowerBound) { bias in
                 var end = fv_ending(
-                    scale: scale, bias: bias, residual: ending.residual.map { UnsafePointer($0.base + outputs.lowerBound) },
+                    scale: scale, bias: bias,
+                    residual: ending.residual.map { UnsafePointer($0.base + outputs.lowerBound) },
                     ld_residual: out.columns, gelu: ending.gelu ? 1 : 0)
                 kernels.finish(
-                    sums, out.columns, &end, out.base + outputs.lowerBound, out.columns, Int32(out.rows), Int32(outputs.count))
+                    sums, out.columns, &end, out.base + outputs.lowerBound, out.columns, Int32(out.rows),
+                    Int32(outputs.count))
             }
         }
     }
@@ -158,7 +165,8 @@ public final class Compute {
         let grain = max(16, 64 * 1024 / max(weights.inputs, 1))
         split(weights.outputs, grain: grain) { outputs, _ in
             kernels.gemv(
-                weights.base, weights.element.code, x.base, out.base, Int32(outputs.lowerBound), Int32(outputs.upperBound),
+                weights.base, weights.element.code, x.base, out.base, Int32(outputs.lowerBound),
+                Int32(outputs.upperBound),
                 Int32(weights.inputs))
             finish(out.base + outputs.lowerBound, weights, outputs: outputs, into: out, ending)
         }

@@ -32,7 +32,7 @@ public struct LinearWeights: @unchecked Sendable {
     // Sendable: nothing writes to the memory behind `base` and `groupScales`, and `owner` keeps it alive.
     let base: UnsafeRawPointer
     /// Of 4-bit weights, float16.
-    private let groupScales: UnsafeRawPointer?
+    let groupScales: UnsafeRawPointer?
     private let owner: any Sendable
     public let element: WeightElement
     public let outputs: Int
@@ -88,7 +88,8 @@ public struct LinearWeights: @unchecked Sendable {
     /// As the 4-bit kernels take them.
     var int4: fv_i4_weights {
         fv_i4_weights(
-            nibbles: base.assumingMemoryBound(to: UInt8.self), scales: groupScales?.assumingMemoryBound(to: UInt16.self),
+            nibbles: base.assumingMemoryBound(to: UInt8.self),
+            scales: groupScales?.assumingMemoryBound(to: UInt16.self),
             outputs: Int32(outputs), inputs: Int32(inputs))
     }
 
@@ -99,7 +100,7 @@ public struct LinearWeights: @unchecked Sendable {
     public func expanded() -> LinearWeights {
         guard element != .float32, !element.isQuantized else { return self }
         let memory = OwnedFloats(count: outputs * inputs)
-        fv_f32_kernels_for(fv_isa_best()).pointee.expand(base, element.code, memory.base, memory.count)
+        fv_f32_kernels_for(InstructionSet.best.isa).pointee.expand(base, element.code, memory.base, memory.count)
         return LinearWeights(
             base: UnsafeRawPointer(memory.base), owner: memory, element: .float32, outputs: outputs, inputs: inputs,
             bias: bias, scale: scale)

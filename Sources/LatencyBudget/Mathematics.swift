@@ -6,9 +6,6 @@ func logarithm(_ x: Double) -> Double { log(x) }
 /// e to the power of `x`.
 func exponential(_ x: Double) -> Double { exp(x) }
 
-/// 10 to the power of `x`.
-func powerOfTen(_ x: Int) -> Double { pow(10, Double(x)) }
-
 /// The cosine of `x` in radians.
 func cosine(_ x: Double) -> Double { cos(x) }
 

@@ -1,3 +1,5 @@
+internal import Plots
+
 /// What each rung costs and what it is worth on an idle device, for people: a table and a picture.
 public struct ParetoReport: Sendable {
     public struct Row: Sendable, Equatable {

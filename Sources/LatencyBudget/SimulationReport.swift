@@ -1,3 +1,5 @@
+internal import Plots
+
 /// Results of several policies on one trace, for people: a table and a picture.
 public struct SimulationReport: Sendable {
     public let trace: Trace

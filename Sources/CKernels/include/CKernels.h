@@ -3,6 +3,7 @@
 
 #include "f32_kernels.h"
 #include "isa.h"
+#include "peak.h"
 #include "quant_kernels.h"
 #include "thread_pool.h"
 

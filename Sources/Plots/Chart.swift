@@ -1,45 +1,86 @@
+internal import Glibc
+
 /// A picture of numbers: panels above each other on one horizontal axis, written as SVG.
-struct Chart {
-    enum Mark {
+public struct Chart {
+    public enum Mark {
         case line
         /// A line that stays until its next point.
         case steps
         case dots(radius: Double)
     }
 
-    struct Series {
-        var name: String
-        var colour: String
-        var mark: Mark
-        var points: [(x: Double, y: Double)]
+    public struct Series {
+        public var name: String
+        public var colour: String
+        public var mark: Mark
+        public var points: [(x: Double, y: Double)]
         /// A text beside each point, if there are any.
-        var labels: [String] = []
+        public var labels: [String]
         /// Whether it stands in the legend.
-        var isNamed = true
-        var opacity = 1.0
+        public var isNamed: Bool
+        public var opacity: Double
+
+        public init(
+            name: String, colour: String, mark: Mark, points: [(x: Double, y: Double)], labels: [String] = [],
+            isNamed: Bool = true, opacity: Double = 1
+        ) {
+            self.name = name
+            self.colour = colour
+            self.mark = mark
+            self.points = points
+            self.labels = labels
+            self.isNamed = isNamed
+            self.opacity = opacity
+        }
     }
 
-    struct Panel {
-        var title: String
-        var unit: String
-        var height: Double
-        var series: [Series]
+    public struct Panel {
+        public var title: String
+        public var unit: String
+        public var height: Double
+        public var series: [Series]
         /// Rows with names instead of numbers, from the bottom: 0, 1, 2, …
-        var rows: [String] = []
+        public var rows: [String]
         /// The lowest and highest value; found from the series where `nil`.
-        var range: ClosedRange<Double>?
+        public var range: ClosedRange<Double>?
+
+        public init(
+            title: String, unit: String, height: Double, series: [Series], rows: [String] = [],
+            range: ClosedRange<Double>? = nil
+        ) {
+            self.title = title
+            self.unit = unit
+            self.height = height
+            self.series = series
+            self.rows = rows
+            self.range = range
+        }
     }
 
-    var title: String
-    var subtitle: String
-    var horizontal: String
-    var range: ClosedRange<Double>
+    public var title: String
+    public var subtitle: String
+    public var horizontal: String
+    public var range: ClosedRange<Double>
     /// Whether the horizontal axis is logarithmic; its range is then above 0.
-    var isLogarithmic = false
+    public var isLogarithmic: Bool
     /// Stretches that are shaded in every panel.
-    var shaded: [ClosedRange<Double>] = []
-    var shadedName = ""
-    var panels: [Panel]
+    public var shaded: [ClosedRange<Double>]
+    public var shadedName: String
+    public var panels: [Panel]
+
+    public init(
+        title: String, subtitle: String, horizontal: String, range: ClosedRange<Double>, isLogarithmic: Bool = false,
+        shaded: [ClosedRange<Double>] = [], shadedName: String = "", panels: [Panel]
+    ) {
+        self.title = title
+        self.subtitle = subtitle
+        self.horizontal = horizontal
+        self.range = range
+        self.isLogarithmic = isLogarithmic
+        self.shaded = shaded
+        self.shadedName = shadedName
+        self.panels = panels
+    }
 
     private static let left = 78.0
     private static let right = 24.0
@@ -48,17 +89,29 @@ struct Chart {
     private static let top = 78.0
 
     /// The whole document.
-    func svg() -> String {
-        let height = Self.top + panels.reduce(0) { $0 + $1.height + Self.gap } + 8
-        var svg = SVGWriter(width: Self.width, height: height)
-        svg.text(title, x: Self.left, y: 28, size: 18, weight: "600")
-        svg.text(subtitle, x: Self.left, y: 48, size: 12, colour: "#57606a")
-        var top = Self.top
+    public func svg() -> String { Self.svg([self]) }
+
+    /// One document of `charts` above each other, each with a horizontal axis of its own.
+    public static func svg(_ charts: [Chart]) -> String {
+        var svg = SVGWriter(width: width, height: charts.reduce(0) { $0 + $1.height })
+        var start = 0.0
+        for chart in charts {
+            chart.draw(from: start, into: &svg)
+            start += chart.height
+        }
+        return svg.finish()
+    }
+
+    private var height: Double { Self.top + panels.reduce(0) { $0 + $1.height + Self.gap } + 8 }
+
+    private func draw(from start: Double, into svg: inout SVGWriter) {
+        svg.text(title, x: Self.left, y: start + 28, size: 18, weight: "600")
+        svg.text(subtitle, x: Self.left, y: start + 48, size: 12, colour: "#57606a")
+        var top = start + Self.top
         for (index, panel) in panels.enumerated() {
             draw(panel, top: top, isLast: index == panels.count - 1, into: &svg)
             top += panel.height + Self.gap
         }
-        return svg.finish()
     }
 
     private func place(_ x: Double) -> Double {
@@ -66,7 +119,7 @@ struct Chart {
         let (low, high) = (range.lowerBound, range.upperBound)
         let share =
             isLogarithmic && low > 0 && x > 0 && high > low
-            ? logarithm(x / low) / logarithm(high / low) : (x - low) / max(high - low, 1e-12)
+            ? log(x / low) / log(high / low) : (x - low) / max(high - low, 1e-12)
         return Self.left + span * (share.isFinite ? share : 0).bounded(to: -0.01...1.01)
     }
 
@@ -174,7 +227,7 @@ enum Ticks {
     /// Powers of ten, twice and five times them.
     static func logarithmic(_ range: ClosedRange<Double>) -> [Double] {
         guard range.lowerBound > 0, range.upperBound < 1e12 else { return [] }
-        return (-3...12).flatMap { power in [1.0, 2, 5].map { $0 * powerOfTen(power) } }.filter(range.contains)
+        return (-3...12).flatMap { power in [1.0, 2, 5].map { $0 * pow(10, Double(power)) } }.filter(range.contains)
     }
 
     /// Decimals that tell the ticks apart.
@@ -187,7 +240,7 @@ enum Ticks {
         let span = range.upperBound - range.lowerBound
         guard span > 0, span.isFinite else { return 0 }
         let rough = span / Double(max(1, count))
-        let power = powerOfTen(Int((logarithm(rough) / logarithm(10)).rounded(.down)))
+        let power = pow(10, log10(rough).rounded(.down))
         for factor in [1.0, 2, 5, 10] where rough <= factor * power * 1.0001 { return factor * power }
         return 10 * power
     }

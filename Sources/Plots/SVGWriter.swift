@@ -80,7 +80,7 @@ struct SVGWriter {
 }
 
 /// A number with at most `digits` decimals, without an exponent; `-` where it is not finite or beyond 10^15.
-func number(_ value: Double, digits: Int = 1) -> String {
+public func number(_ value: Double, digits: Int = 1) -> String {
     guard value.isFinite, abs(value) < 1e15 else { return "-" }
     let places = digits.bounded(to: 0...3)
     let scale = [1, 10, 100, 1000][places]
@@ -91,4 +91,11 @@ func number(_ value: Double, digits: Int = 1) -> String {
         text += "." + String(repeating: "0", count: places - fraction.count) + fraction
     }
     return value < 0 && scaled > 0 ? "-" + text : text
+}
+
+extension Comparable {
+    /// The nearest value inside `range`.
+    func bounded(to range: ClosedRange<Self>) -> Self {
+        min(max(self, range.lowerBound), range.upperBound)
+    }
 }
