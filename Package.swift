@@ -91,7 +91,8 @@ let package = Package(
         .testTarget(
             name: "CaptionServiceTests",
             dependencies: [
-                "CaptionService", "FrameSources", "Sidecars", .product(name: "Logging", package: "swift-log"),
+                "CaptionService", "FastVLM", "FrameSources", "Kernels", "LatencyBudget", "ModelFiles", "Sidecars",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ], swiftSettings: swiftSettings),
         // The two programs as a person runs them.
