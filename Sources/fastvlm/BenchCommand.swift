@@ -30,14 +30,17 @@ struct BenchCommand: ParsableCommand {
 
     func validate() throws {
         guard (1...1000).contains(runs) else { throw ValidationError("--runs is \(runs), expected 1 to 1000.") }
+        _ = try works()
+        for pixels in try sides() ?? [] where !PictureTasks.resolutionRange.contains(pixels) {
+            throw ValidationError("--resolutions holds \(pixels), expected \(PictureTasks.resolutionRange).")
+        }
     }
 
     func run() throws {
-        let works = try Set(parsed(only, "--only") { Benchmark.Work(rawValue: $0) })
+        let works = try works()
         let model = try model.load()
-        let pixels = try resolutions.map { try parsed($0, "--resolutions") { Int($0) } } ?? model.prepared.resolutions
+        let pixels = try sides() ?? model.prepared.resolutions
         do {
-            for pixels in pixels { try FastVLMModel.validate(resolution: pixels) }
             let threads = self.model.threads == 0 ? ThreadPool.availableCores : self.model.threads
             let benchmark = try Benchmark(model, threads: threads, runs: runs)
             if !json { Console.line(Benchmark.Row.heading) }
@@ -47,6 +50,14 @@ struct BenchCommand: ParsableCommand {
         } catch let error as KernelError {
             throw CommandFailure(.setup, error.message)
         }
+    }
+
+    private func works() throws -> Set<Benchmark.Work> {
+        try Set(parsed(only, "--only") { Benchmark.Work(rawValue: $0) })
+    }
+
+    private func sides() throws -> [Int]? {
+        try resolutions.map { try parsed($0, "--resolutions") { Int($0) } }
     }
 
     private func parsed<Value>(_ list: String, _ option: String, _ parse: (String) -> Value?) throws -> [Value] {
