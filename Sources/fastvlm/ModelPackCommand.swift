@@ -53,6 +53,10 @@ struct ModelPackCommand: ParsableCommand {
     @Flag(help: "Print the outcome as one JSON document on one line.")
     var json = false
 
+    func validate() throws {
+        _ = try resolutions.map(parsed)
+    }
+
     func run() throws {
         do {
             let model = try PreparedModel.open(path: source)

@@ -45,6 +45,22 @@ import Testing
         #expect(try await words(of: folder["model.fastvlm"]) == words(of: House.model))
     }
 
+    @Test(arguments: ["int8", "int4"]) func aQuantizedModelIsSmallerAndReadsPictures(_ precision: String) async throws {
+        #expect(try await pack("--precision", precision, to: "model.fastvlm").status == 0)
+        #expect(try await run(.fastvlm, "model", "verify", folder["model.fastvlm"]).status == 0)
+        let (size, whole) = (
+            folder.read("model.fastvlm")?.count ?? .max, try Data(contentsOf: URL(filePath: House.model)).count
+        )
+        #expect(size < whole)
+        let ending = try await run(
+            .fastvlm, "caption", House.china.path, "--model", folder["model.fastvlm"], "--max-tokens", "4", "--json")
+        #expect(ending.status == 0, "\(ending.errors)")
+        let document = try Sidecar(ending.output)
+        try SidecarSchema.expectKept(by: [document])
+        #expect(document["status"] == "ok")
+        #expect(document["model.precision"] == precision)
+    }
+
     @Test func theOutcomeIsAvailableAsJSON() async throws {
         let ending = try await pack("--json", to: "model.fastvlm")
         #expect(ending.status == 0)
