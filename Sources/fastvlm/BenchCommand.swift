@@ -63,8 +63,12 @@ struct BenchCommand: ParsableCommand {
 
     func validate() throws {
         guard (1...1000).contains(runs) else { throw ValidationError("--runs is \(runs), expected 1 to 1000.") }
-<<<<<<< HEAD
         guard (1...4096).contains(tokens) else { throw ValidationError("--tokens is \(tokens), expected 1 to 4096.") }
+        _ = try parsed(only, "--only") { Benchmark.Work(rawValue: $0) }
+        let sides = try resolutions.map { try parsed($0, "--resolutions") { Int($0) } } ?? []
+        for pixels in sides where !PictureTasks.resolutionRange.contains(pixels) {
+            throw ValidationError("--resolutions holds \(pixels), expected \(PictureTasks.resolutionRange).")
+        }
     }
 
     func run() throws {
@@ -97,23 +101,6 @@ struct BenchCommand: ParsableCommand {
                 try resolutions.map { try parsed($0, "--resolutions") { Int($0) } } ?? model.prepared.resolutions
             for pixels in pixels { try FastVLMModel.validate(resolution: pixels) }
             return try measure(model, works, counts, pixels, picture)
-=======
-        _ = try works()
-        for pixels in try sides() ?? [] where !PictureTasks.resolutionRange.contains(pixels) {
-            throw ValidationError("--resolutions holds \(pixels), expected \(PictureTasks.resolutionRange).")
-        }
-    }
-
-    func run() throws {
-        let works = try works()
-        let model = try model.load()
-        let pixels = try sides() ?? model.prepared.resolutions
-        do {
-            let threads = self.model.threads == 0 ? ThreadPool.availableCores : self.model.threads
-            let benchmark = try Benchmark(model, threads: threads, runs: runs)
-            if !json { Console.line(Benchmark.Row.heading) }
-            try benchmark.run(works, resolutions: pixels) { row in Console.line(json ? try row.json() : row.line) }
->>>>>>> commands
         } catch let error as FastVLMError {
             throw CommandFailure(.setup, error.message)
         } catch let error as KernelError {
@@ -123,7 +110,6 @@ struct BenchCommand: ParsableCommand {
         }
     }
 
-<<<<<<< HEAD
     private func measure(
         _ model: FastVLMModel, _ works: Set<Benchmark.Work>, _ counts: [Int], _ pixels: [Int], _ picture: [UInt8]
     ) throws -> [BenchmarkRow] {
@@ -182,14 +168,6 @@ struct BenchCommand: ParsableCommand {
 
     private static func text(_ path: String) throws(CommandFailure) -> String {
         String(decoding: try bytes(path), as: UTF8.self)
-=======
-    private func works() throws -> Set<Benchmark.Work> {
-        try Set(parsed(only, "--only") { Benchmark.Work(rawValue: $0) })
-    }
-
-    private func sides() throws -> [Int]? {
-        try resolutions.map { try parsed($0, "--resolutions") { Int($0) } }
->>>>>>> commands
     }
 
     private func parsed<Value>(_ list: String, _ option: String, _ parse: (String) -> Value?) throws -> [Value] {

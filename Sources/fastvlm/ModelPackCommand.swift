@@ -55,6 +55,9 @@ struct ModelPackCommand: ParsableCommand {
 
     func validate() throws {
         _ = try resolutions.map(parsed)
+        if ladder != nil, resolutions != nil {
+            throw ValidationError("--ladder and --resolutions cannot be combined: the ladder says which they are.")
+        }
     }
 
     func run() throws {
@@ -104,12 +107,6 @@ struct ModelPackCommand: ParsableCommand {
             return try PromptTemplate(json: json, path: path)
         } catch {
             throw CommandFailure(.setup, error.message)
-        }
-    }
-
-    func validate() throws {
-        if ladder != nil, resolutions != nil {
-            throw ValidationError("--ladder and --resolutions cannot be combined: the ladder says which they are.")
         }
     }
 
