@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+"""Trains the panel reader from nothing and exports it: one command.
+
+    train.py --run DIR [--pictures N] [--ranks 2] [--shards 32]
+
+DIR gets pool/ (rendered pictures), state.pt (everything needed to go on after an interruption: run the same command
+again), log.jsonl, curve.svg and checkpoint/ (for `fastvlm model pack`). All schedules count pictures, not time.
+
+What makes it learn in a few hundred thousand pictures:
+- Every cell of the maps of stages 2, 3 and 4 and of the projector's output is asked, by a linear head that is dropped
+  afterwards, what is in it: which digit in which place of the number, lamps, gauge value, word, panel. From the text
+  alone the encoder finds nothing in this time.
+- The encoder runs once a picture; caption and questions share its tokens in one sequence in which none sees another.
+- The pictures begin small and cut to the panel, and end as they are, at every resolution of the ladder.
+"""
+import argparse, json, os, subprocess, sys, time
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+
+import batches, panelreader, vocabulary
+
+# (until this share of all pictures, {resolution: weight}, widest crop, share of whole pictures)
+PHASES = [
+    (0.10, {128: 1}, 0.25, 0.0),
+    (0.35, {128: 5, 160: 3, 192: 2}, 0.6, 0.0),
+    (0.65, {128: 2, 192: 4, 256: 4}, 1.0, 0.15),
+    (1.00, {128: 2, 192: 3, 256: 3, 320: 2, 384: 3}, 1.0, 0.5),
+]
+BATCH = {128: 48, 160: 40, 192: 32, 256: 20, 320: 13, 384: 9}  # pictures a rank and step
+PEAK, WARM, FALL = 2e-3, 8_000, 0.35  # learning rate; pictures of rise; last share of pictures in which it falls to 0
+
+
+def rate(seen, total):
+    fall = (total - seen) / (FALL * total)
+    return PEAK * max(0.01, min(1.0, seen / WARM, fall))
+
+
+def plan(seed, step, seen, total):
+    """Resolution of a step, the same on every rank."""
+    phase = next((p for p in PHASES if seen < p[0] * total), PHASES[-1])
+    rng = np.random.default_rng([seed, step])
+    sizes = list(phase[1])
+    shares = np.asarray([phase[1][s] for s in sizes], float)
+    return int(rng.choice(sizes, p=shares / shares.sum())), phase
+
+
+# ---------------------------------------------------------------- losses
+
+def split_mean(loss, positive):
+    """Mean over the cells that hold something plus mean over those that do not."""
+    p = positive.float()
+    return (loss * p).sum() / p.sum().clamp(min=1) + (loss * (1 - p)).sum() / (1 - p).sum().clamp(min=1)
+
+
+def cell_losses(logits, data, resolution, stride):
+    """Losses of one supervised map (B, cells, channels) and how many of its digits are right."""
+    b, cells, _ = logits.shape
+    g = -(-resolution // stride)
+    device = logits.device
+    parts = logits.float().split(list(panelreader.PARTS.values()), -1)
+    slots, minus, points, lamps, gauge, word, panel = parts
+
+    def cell(t):
+        x, y = (t[:, 1] * g).long().clamp(0, g - 1), (t[:, 2] * g).long().clamp(0, g - 1)
+        return t[:, 0].long(), y * g + x
+
+    d = data["digits"]
+    truth = torch.zeros(b, cells, 4, dtype=torch.long, device=device)
+    at = (*cell(d), d[:, 3].long())
+    truth[at] = d[:, 4].long() + 1
+    slots = slots.reshape(b, cells, 4, 11)
+    digit = split_mean(F.cross_entropy(slots.flatten(0, 2), truth.flatten(), reduction="none"), truth.flatten() > 0)
+    right = (slots[at].argmax(-1) == truth[at]).float().mean() if len(d) else torch.ones(())
+
+    bits = torch.cat([minus, points, lamps], -1)
+    t = data["bits"]
+    truth = torch.zeros_like(bits)
+    truth[(*cell(t), t[:, 3].long())] = 1
+    bit = split_mean(F.binary_cross_entropy_with_logits(bits, truth, reduction="none"), truth > 0)
+
+    def single(scores, name):
+        t = data[name]
+        truth = torch.zeros(b, cells, dtype=torch.long, device=device)
+        truth[cell(t)] = t[:, 3].long() + 1
+        return split_mean(F.cross_entropy(scores.flatten(0, 1), truth.flatten(), reduction="none"), truth.flatten() > 0)
+
+    inside = torch.zeros(b, g, g, device=device)
+    centers = (torch.arange(g, device=device) + 0.5) / g
+    for n, x0, y0, x1, y1 in data["panel"].tolist():
+        inside[int(n)] = ((centers > y0) & (centers < y1))[:, None] * ((centers > x0) & (centers < x1))
+    area = F.binary_cross_entropy_with_logits(panel.squeeze(-1), inside.flatten(1))
+    return digit + bit + 0.6 * single(gauge, "gauge") + 0.4 * single(word, "word") + 0.3 * area, right.detach()
+
+
+def read(model, data, text):
+    """Visual maps, and logits (n, vocabulary) with targets and weights at the answers' positions."""
+    device = data["pixels"].device
+    pixels = data["pixels"].permute(0, 3, 1, 2).float() / 255
+    if "gain" in data: pixels = (pixels * data["gain"] + data["bias"]).clamp(0, 1)
+    tokens, maps = model.see(pixels.contiguous(memory_format=torch.channels_last))
+    b, n = tokens.shape[:2]
+    embed = model.decoder.embed_tokens
+    before = torch.tensor(text.before, device=device).expand(b, -1)
+    x = torch.cat([embed(before), tokens, embed(data["ids"])], 1)
+    p = before.shape[1] + n
+    segment = torch.cat([torch.zeros(b, p, dtype=torch.long, device=device), data["segment"]], 1)
+    position = torch.cat([torch.arange(p, device=device).expand(b, -1), data["position"]], 1)
+    order = torch.arange(x.shape[1], device=device)
+    mask = (order[:, None] >= order) & ((segment[:, None] == 0) | (segment[:, None] == segment[:, :, None]))
+    hidden = model.decoder(x, mask[:, None], position)[:, p:]
+    asked = data["weight"] > 0
+    return maps, F.linear(hidden[asked], embed.weight), data["target"][asked], data["weight"][asked], asked
+
+
+def losses(model, data, text, resolution):
+    maps, logits, target, weight, _ = read(model, data, text)
+    words = (F.cross_entropy(logits.float(), target, reduction="none") * weight).sum() / weight.sum()
+    total, digits = 2 * words, []
+    for scores, stride, share in zip(model.examine(maps), (16, 32, 64, 64), (1.0, 1.0, 0.7, 1.0)):
+        loss, right = cell_losses(scores, data, resolution, stride)
+        total = total + share * loss
+        digits.append(float(right))
+    told = weight == 1
+    hit = float((logits.argmax(-1) == target)[told].float().mean())
+    return total, float(words.detach()), hit, digits
+
+
+@torch.no_grad()
+def exact(model, pool, text, resolution, count, device="cpu", first=0):
+    """Share of answers by type that greedy decoding would give exactly: every token right after the right ones."""
+    model.eval()
+    score = {}
+    for k in range(first, first + count, 32):
+        rng = np.random.default_rng(0)
+        data, labels = batches.batch(pool, range(k, min(k + 32, first + count)), resolution, None, text, rng, None, False)
+        data = {n: v.to(device) for n, v in data.items()}
+        _, logits, target, _, asked = read(model, data, text)
+        wrong = torch.zeros(asked.shape, dtype=torch.bool, device=asked.device)
+        wrong[asked] = logits.argmax(-1) != target
+        for b, (_, questions) in enumerate(labels):
+            for s, q in enumerate(questions):
+                bad = bool((wrong[b] & (data["segment"][b] == s + 1)).any())
+                score.setdefault(q["type"], []).append(not bad)
+    model.train()
+    return {k: round(float(np.mean(v)), 4) for k, v in score.items()}
+
+
+# ---------------------------------------------------------------- the run
+
+def save(path, value):
+    torch.save(value, path + ".part")
+    os.replace(path + ".part", path)
+
+
+def work(a, rank):
+    torch.set_num_threads(a.threads)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(a.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if a.ranks > 1:
+        import datetime
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{a.port}", rank=rank, world_size=a.ranks,
+                                timeout=datetime.timedelta(days=7))
+    tokenizer = vocabulary.train()
+    text = batches.Text(tokenizer)
+    size = -(-tokenizer.get_vocab_size() // 8) * 8
+    model = panelreader.PanelReader(size).to(device, memory_format=torch.channels_last)
+    pool = batches.Pool(os.path.join(a.run, "pool"))
+    probe = batches.Pool(os.path.join(a.run, "probe")) if rank == 0 else None
+
+    weights = [p for p in model.parameters() if p.requires_grad]
+    flat = torch.zeros(sum(p.numel() for p in weights), device=device)
+    place = 0
+    for p in weights:  # gradients live in one buffer: one all-reduce a step
+        p.grad = flat[place:place + p.numel()].view(p.shape) if p.dim() != 4 else \
+            flat[place:place + p.numel()].view(p.shape[0], *p.shape[2:], p.shape[1]).permute(0, 3, 1, 2)
+        place += p.numel()
+    decay = [p for p in weights if p.dim() > 1]
+    plain = [p for p in weights if p.dim() <= 1]
+    optimizer = torch.optim.AdamW([dict(params=decay, weight_decay=0.03), dict(params=plain, weight_decay=0.0)],
+                                  lr=PEAK, betas=(0.9, 0.98), fused=True)
+    step = seen = 0
+    path = os.path.join(a.run, "state.pt")
+    if os.path.exists(path):
+        state = torch.load(path, map_location=device)
+        model.load_state_dict(state["model"])
+        if not a.fresh_optimizer: optimizer.load_state_dict(state["optimizer"])
+        step, seen = state["step"], state["seen"]
+    if rank == 0:
+        print(f"{sum(p.numel() for p in weights) / 1e6:.2f} M parameters in training, vocabulary {size}, "
+              f"{len(pool)} pictures, from {seen}", flush=True)
+    log = open(os.path.join(a.run, "log.jsonl"), "a") if rank == 0 else None
+    model.train()
+    sums, count, begun = np.zeros(8), 0, time.time()
+    mark, saved, probed = seen, time.time(), seen
+    while seen < a.pictures:
+        resolution, phase = plan(a.seed, step, seen, a.pictures)
+        n = BATCH[resolution]
+        rng = np.random.default_rng([a.seed, step, rank + 1])
+        if step % 50 == 0: pool.refresh()
+        indices = rng.integers(0, len(pool), n)
+        widths = np.where(rng.random(n) < phase[3], 1.0, rng.uniform(0, phase[2], n))
+        if resolution == 128: widths = np.where(rng.random(n) < 0.5, widths, rng.uniform(0, min(0.3, phase[2]), n))
+        data, _ = batches.batch(pool, indices, resolution, widths, text, rng, a.questions)
+        data["gain"] = torch.from_numpy((rng.uniform(0.8, 1.15, (n, 1, 1, 1)) * rng.uniform(0.95, 1.05, (n, 3, 1, 1))).astype(np.float32))
+        data["bias"] = torch.from_numpy(rng.uniform(-0.04, 0.04, (n, 1, 1, 1)).astype(np.float32))
+        data = {k: v.to(device) for k, v in data.items()}
+        for group in optimizer.param_groups: group["lr"] = rate(seen, a.pictures) * a.rate
+        flat.zero_()
+        loss, words, hit, digits = losses(model, data, text, resolution)
+        loss.backward()
+        if a.ranks > 1:
+            dist.all_reduce(flat)
+            flat /= a.ranks
+        norm = float(flat.norm())
+        if not np.isfinite(norm):
+            step += 1
+            continue
+        if norm > 3: flat *= 3 / norm
+        optimizer.step()
+        step += 1
+        seen += n * a.ranks
+        sums += [float(loss.detach()), words, hit, *digits, norm]
+        count += 1
+        if rank == 0 and count == 40:
+            m = [round(float(v), 4) for v in sums / count]
+            line = dict(pictures=seen, loss=m[0], text=m[1], telling=m[2], digits=m[3:7], norm=m[7],
+                        rate=round(rate(seen, a.pictures) * a.rate, 6), speed=round((seen - mark) / (time.time() - begun), 1),
+                        resolution=resolution, pool=len(pool), time=time.strftime("%H:%M:%S"))
+            log.write(json.dumps(line) + "\n"); log.flush()
+            print(json.dumps(line), flush=True)
+            sums[:], count, begun, mark = 0, 0, time.time(), seen
+        if rank == 0 and probe and len(probe) and seen - probed >= a.probe:
+            probed = seen
+            for r in (192, 384):
+                line = dict(pictures=seen, probe=r, **exact(model, probe, text, r, 128, device))
+                log.write(json.dumps(line) + "\n"); log.flush()
+                print(json.dumps(line), flush=True)
+            begun, mark = time.time(), seen
+        if rank == 0 and (time.time() - saved > 150 or seen >= a.pictures):
+            save(path, dict(model=model.state_dict(), optimizer=optimizer.state_dict(), step=step, seen=seen))
+            saved = time.time()
+    if rank == 0: finish(model, tokenizer, a.run)
+
+
+def finish(model, tokenizer, run):
+    model.eval()
+    out = os.path.join(run, "checkpoint")
+    vocabulary.save(tokenizer, out)
+    special = {t: tokenizer.token_to_id(t) for t in vocabulary.SPECIAL}
+    values = panelreader.export(model, out, special)
+    print(f"{out}: {values / 1e6:.2f} M values", flush=True)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--run", required=True)
+    p.add_argument("--pictures", type=int, default=500_000)
+    p.add_argument("--ranks", type=int, default=2, help="processes that share the work; 1 on a GPU")
+    p.add_argument("--threads", type=int, default=1, help="threads of each")
+    p.add_argument("--shards", type=int, default=32, help="rendered shards of 512 pictures")
+    p.add_argument("--questions", type=int, default=3, help="questions a picture beside caption and display")
+    p.add_argument("--probe", type=int, default=20_000, help="pictures between two measurements")
+    p.add_argument("--rate", type=float, default=1.0, help="factor on the learning rate")
+    p.add_argument("--fresh-optimizer", action="store_true")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--port", type=int, default=29471)
+    p.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
+    p.add_argument("--early", action="store_true", help="begin while the pool is still being rendered elsewhere")
+    a = p.parse_args()
+    here = os.path.dirname(os.path.abspath(__file__))
+    if a.rank == 0:
+        if not a.early:
+            for name, seed, last in (("pool", 1, a.shards - 1), ("probe", 2, 0)):
+                jobs = [subprocess.Popen([sys.executable, os.path.join(here, "pool.py"), "--seed", str(seed), "--first", str(k),
+                                          "--last", str(last), "--step", str(a.ranks), "--out", os.path.join(a.run, name)])
+                        for k in range(a.ranks)]
+                if any(j.wait() for j in jobs): sys.exit("rendering failed")
+        with open(os.path.join(a.run, "train.pid"), "w") as f: f.write(str(os.getpid()))
+        for r in range(1, a.ranks):
+            subprocess.Popen([sys.executable, os.path.abspath(__file__), *sys.argv[1:], "--rank", str(r)])
+    work(a, a.rank)
+
+
+if __name__ == "__main__":
+    main()
