@@ -53,10 +53,17 @@ class Pool:
 
 
 def window(rng, label, wide):
-    """A crop that keeps the whole panel: `wide` 0 is the panel alone, 1 the whole picture."""
+    """A crop that keeps the whole panel: `wide` 0 is the panel alone, 1 the whole picture, -1 the number."""
     if not label["scene"]["panel"]:
-        s = float(rng.uniform(0.3, 1)) ** (1 - wide)
+        s = float(rng.uniform(0.3, 1)) ** (1 - max(wide, 0))
         return float(rng.uniform(0, 1 - s)), float(rng.uniform(0, 1 - s)), s, s
+    if wide < 0:  # only the number
+        places = np.asarray([(o["x"], o["y"]) for o in label["objects"] if o["kind"] in ("digit", "minus")])
+        low, high = places.min(0), places.max(0)
+        pitch = float((high - low).max()) / (len(places) - 1)
+        s = min(1.0, float((high - low).max()) + pitch * float(rng.uniform(1.1, 2.2)))
+        x, y = (low + high) / 2 + rng.uniform(-0.25, 0.25, 2) * pitch - s / 2
+        return float(np.clip(x, 0, 1 - s)), float(np.clip(y, 0, 1 - s)), s, s
     x0, y0, x1, y1 = np.clip(label["box"], 0, 1)
     tight = min(1.0, max(x1 - x0, y1 - y0) * 1.04)
     s = tight ** (1 - wide)
@@ -97,7 +104,7 @@ def reworded(rng, q):
 
 
 def batch(pool, indices, resolution, widths, text, rng, limit=3, train=True):
-    """Everything about one batch as tensors; `widths` are the crops, None for whole pictures."""
+    """Everything about one batch as tensors; `widths` are the crops, None for whole pictures; `limit` 0: no text."""
     pixels, labels, rows = [], [], []
     things = {k: [] for k in ("digits", "bits", "gauge", "word", "panel")}
     start = len(text.before) + (-(-resolution // 64)) ** 2
@@ -119,7 +126,7 @@ def batch(pool, indices, resolution, widths, text, rng, limit=3, train=True):
             x0, y0, x1, y1 = label["box"]
             things["panel"].append((b, (x0 - view[0]) / view[2], (y0 - view[1]) / view[3],
                                     (x1 - view[0]) / view[2], (y1 - view[1]) / view[3]))
-        asked = choose(rng, label, limit)
+        asked = choose(rng, label, limit) if limit != 0 else []
         ids, segment, position, target, weight, kinds = [], [], [], [], [], []
         for s, q in enumerate(asked):
             ask = text.question(reworded(rng, q) if train else q["question"])

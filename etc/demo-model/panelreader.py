@@ -10,13 +10,15 @@ import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from timm.models.fastvit import ConvMlp
 from torch import nn
 
 VISION = dict(layers=(1, 2, 5, 3, 2), embed_dims=(16, 32, 64, 128, 256))
 TEXT = dict(hidden_size=128, intermediate_size=384, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2)
+MIXED = False  # matrix products in bfloat16: set while training, several times faster on a CPU that has them
 LADDER = [128, 192, 256, 320, 384]
 # What every cell of a feature map is asked about the things whose centres it holds (training only).
-PARTS = dict(slots=44, minus=1, points=3, lamps=8, gauge=12, word=13, panel=1)
+PARTS = dict(slots=44, digits=14, minus=1, points=3, lamps=8, gauge=12, word=13, panel=1)
 
 
 class Normed(nn.Sequential):
@@ -34,6 +36,17 @@ class Normed(nn.Sequential):
         return conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
 
 
+class Products(ConvMlp):
+    """timm's ConvMlp with its 1x1 convolutions as matrix products, in bfloat16 where `MIXED` says so."""
+
+    def forward(self, x):
+        x = self.conv(x).permute(0, 2, 3, 1)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=MIXED):
+            x = F.linear(x, self.fc1.weight.flatten(1), self.fc1.bias)
+            x = F.linear(F.gelu(x), self.fc2.weight.flatten(1), self.fc2.bias)
+        return x.float().permute(0, 3, 1, 2)
+
+
 class Encoder(nn.Module):
     def __init__(self):
         super().__init__()
@@ -48,6 +61,7 @@ class Encoder(nn.Module):
                     nn.init.zeros_(conv.bias)
                 else:
                     module.reparam_conv = Normed(conv)
+            if isinstance(module, ConvMlp): module.__class__ = Products
             if isinstance(module, nn.BatchNorm2d): module.momentum = 0.03
             if hasattr(module, "gamma"): nn.init.constant_(module.gamma, 0.4)
             if name.endswith(("fc1", "fc2")) and "final_conv" not in name:
@@ -55,13 +69,14 @@ class Encoder(nn.Module):
                 nn.init.zeros_(module.bias)
             if name.endswith("conv.conv"): nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
 
-    def forward(self, x):
+    def forward(self, x, shallow=False):
         """(B, 3, R, R) in 0...1 -> the outputs of stages 2 and 3 and of the last expansion (B, 512, R/64, R/64)."""
         x = self.stem(x)
         maps = []
         for i, stage in enumerate(self.stages):
             x = stage(x)
             if i in (2, 3): maps.append(x)
+            if shallow and i == 2: return maps
         return maps + [self.final_conv(x)]
 
 
@@ -98,11 +113,14 @@ class Attention(nn.Module):
             first, second = y.chunk(2, -1)
             return y * cos + torch.cat([-second, first], -1) * sin
 
+        group = self.heads // self.kv
         q = rotate(self.q_proj(x).view(b, t, self.heads, self.dim).transpose(1, 2))
         k = rotate(self.k_proj(x).view(b, t, self.kv, self.dim).transpose(1, 2))
         v = self.v_proj(x).view(b, t, self.kv, self.dim).transpose(1, 2)
-        k, v = k.repeat_interleave(self.heads // self.kv, 1), v.repeat_interleave(self.heads // self.kv, 1)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        # Written out: the fused kernel's backward pass is five times slower on a CPU at this size.
+        score = q.reshape(b, self.kv, group * t, self.dim) @ k.transpose(-1, -2) * self.dim ** -0.5
+        score = (score.view(b, self.heads, t, t).float() + mask).softmax(-1).to(v.dtype)
+        y = (score.view(b, self.kv, group * t, t) @ v).view(b, self.heads, t, self.dim)
         return self.o_proj(y.transpose(1, 2).reshape(b, t, n))
 
 
@@ -137,15 +155,17 @@ class Decoder(nn.Module):
                                           TEXT["num_key_value_heads"]) for _ in range(TEXT["num_hidden_layers"]))
         self.norm = RMSNorm(n)
 
-    def forward(self, x, mask, positions):
-        """x (B, T, n), mask (B, 1, T, T) true where attended, positions (B, T) -> (B, T, n); head is the embedding."""
+    def forward(self, x, attended, positions):
+        """x (B, T, n), attended (B, 1, T, T) true or false, positions (B, T) -> (B, T, n); head is the embedding."""
+        mask = torch.zeros(attended.shape, device=x.device).masked_fill_(~attended, -1e9)
         dim = TEXT["hidden_size"] // TEXT["num_attention_heads"]
         rate = 1e6 ** (-torch.arange(0, dim, 2, device=x.device, dtype=torch.float32) / dim)
         angle = positions[:, None, :, None].float() * rate
         angle = torch.cat([angle, angle], -1)
         turn = angle.cos(), angle.sin()
-        for layer in self.layers: x = layer(x, mask, turn)
-        return self.norm(x)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=MIXED):
+            for layer in self.layers: x = layer(x, mask, turn)
+        return self.norm(x.float())
 
 
 class PanelReader(nn.Module):
@@ -157,6 +177,19 @@ class PanelReader(nn.Module):
         self.decoder = Decoder(vocabulary)
         widths = [VISION["embed_dims"][2], VISION["embed_dims"][3], width, TEXT["hidden_size"]]
         self.heads = nn.ModuleList(nn.Linear(w, sum(PARTS.values())) for w in widths)
+
+    def act(self, name):
+        """Readies one act of the training and returns its parameters: first up to stage 2, then the rest, then all."""
+        e = self.encoder
+        early = [e.stem, e.stages[:3], self.heads[0]]
+        first = {id(p) for m in early for p in m.parameters()}
+        self.train()
+        if name == "deep":
+            for m in early: m.eval()
+        chosen = [p for p in self.parameters() if name == "joint" or (id(p) in first) == (name == "shallow")]
+        for p in self.parameters(): p.requires_grad_(False)
+        for p in chosen: p.requires_grad_(True)
+        return chosen
 
     def see(self, pixels):
         """Visual tokens (B, N, n) and the four supervised maps, each (B, cells, channels) row-major."""

@@ -13,7 +13,7 @@ What makes it learn in a few hundred thousand pictures:
 - The encoder runs once a picture; caption and questions share its tokens in one sequence in which none sees another.
 - The pictures begin small and cut to the panel, and end as they are, at every resolution of the ladder.
 """
-import argparse, json, os, subprocess, sys, time
+import argparse, datetime, json, os, signal, subprocess, sys, time, warnings
 
 import numpy as np
 import torch
@@ -22,14 +22,18 @@ import torch.nn.functional as F
 
 import batches, panelreader, vocabulary
 
-# (until this share of all pictures, {resolution: weight}, widest crop, share of whole pictures)
+# Until how many pictures each act goes on: stem to stage 2 alone, by stage 2's map; everything behind it, with that part
+# fixed; all together until the end.
+ACTS = [(180_000, "shallow"), (420_000, "deep"), (10**9, "joint")]
+# (until this many pictures, {resolution: weight}, widest crop, share of whole pictures, share of steps with text)
 PHASES = [
-    (0.10, {128: 1}, 0.25, 0.0),
-    (0.35, {128: 5, 160: 3, 192: 2}, 0.6, 0.0),
-    (0.65, {128: 2, 192: 4, 256: 4}, 1.0, 0.15),
-    (1.00, {128: 2, 192: 3, 256: 3, 320: 2, 384: 3}, 1.0, 0.5),
+    (100_000, {64: 6, 128: 1}, 0.25, 0.0, 0.0),
+    (180_000, {64: 3, 128: 2, 192: 2}, 0.7, 0.0, 0.0),
+    (270_000, {128: 3, 192: 2}, 0.4, 0.0, 0.1),
+    (420_000, {128: 2, 192: 3, 256: 2}, 0.8, 0.0, 0.5),
+    (10**9, {128: 2, 192: 3, 256: 3, 320: 2, 384: 3}, 1.0, 0.5, 1.0),
 ]
-BATCH = {128: 48, 160: 40, 192: 32, 256: 20, 320: 13, 384: 9}  # pictures a rank and step
+BATCH = {64: 32, 128: 24, 160: 28, 192: 24, 256: 16, 320: 11, 384: 8}  # pictures a rank and step
 PEAK, WARM, FALL = 2e-3, 8_000, 0.35  # learning rate; pictures of rise; last share of pictures in which it falls to 0
 
 
@@ -38,13 +42,13 @@ def rate(seen, total):
     return PEAK * max(0.01, min(1.0, seen / WARM, fall))
 
 
-def plan(seed, step, seen, total):
-    """Resolution of a step, the same on every rank."""
-    phase = next((p for p in PHASES if seen < p[0] * total), PHASES[-1])
+def plan(seed, step, seen):
+    """Resolution of a step, its phase, and whether it trains the decoder: the same on every rank."""
+    phase = next(p for p in PHASES if seen < p[0])
     rng = np.random.default_rng([seed, step])
     sizes = list(phase[1])
     shares = np.asarray([phase[1][s] for s in sizes], float)
-    return int(rng.choice(sizes, p=shares / shares.sum())), phase
+    return int(rng.choice(sizes, p=shares / shares.sum())), phase, bool(rng.random() < phase[4])
 
 
 # ---------------------------------------------------------------- losses
@@ -61,7 +65,7 @@ def cell_losses(logits, data, resolution, stride):
     g = -(-resolution // stride)
     device = logits.device
     parts = logits.float().split(list(panelreader.PARTS.values()), -1)
-    slots, minus, points, lamps, gauge, word, panel = parts
+    slots, digits, minus, points, lamps, gauge, word, panel = parts
 
     def cell(t):
         x, y = (t[:, 1] * g).long().clamp(0, g - 1), (t[:, 2] * g).long().clamp(0, g - 1)
@@ -74,6 +78,13 @@ def cell_losses(logits, data, resolution, stride):
     slots = slots.reshape(b, cells, 4, 11)
     digit = split_mean(F.cross_entropy(slots.flatten(0, 2), truth.flatten(), reduction="none"), truth.flatten() > 0)
     right = (slots[at].argmax(-1) == truth[at]).float().mean() if len(d) else torch.ones(())
+
+    # The same in two easier questions: which digits at all, and which places of the number.
+    truth = torch.zeros_like(digits)
+    truth[(*cell(d), d[:, 4].long())] = 1
+    truth[(*cell(d), 10 + d[:, 3].long())] = 1
+    digit = digit + 2 * split_mean(F.binary_cross_entropy_with_logits(digits, truth, reduction="none"), truth > 0)
+    seen = digits[cell(d)][:, :10].argmax(-1) == d[:, 4] if len(d) else torch.ones(1)
 
     bits = torch.cat([minus, points, lamps], -1)
     t = data["bits"]
@@ -92,15 +103,19 @@ def cell_losses(logits, data, resolution, stride):
     for n, x0, y0, x1, y1 in data["panel"].tolist():
         inside[int(n)] = ((centers > y0) & (centers < y1))[:, None] * ((centers > x0) & (centers < x1))
     area = F.binary_cross_entropy_with_logits(panel.squeeze(-1), inside.flatten(1))
-    return digit + bit + 0.6 * single(gauge, "gauge") + 0.4 * single(word, "word") + 0.3 * area, right.detach()
+    return digit + bit + 0.6 * single(gauge, "gauge") + 0.4 * single(word, "word") + 0.3 * area, (right.detach(), seen.float().mean())
 
 
-def read(model, data, text):
+def read(model, data, text, spoken=True, act="joint"):
     """Visual maps, and logits (n, vocabulary) with targets and weights at the answers' positions."""
     device = data["pixels"].device
     pixels = data["pixels"].permute(0, 3, 1, 2).float() / 255
     if "gain" in data: pixels = (pixels * data["gain"] + data["bias"]).clamp(0, 1)
-    tokens, maps = model.see(pixels.contiguous(memory_format=torch.channels_last))
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
+    if act == "shallow":
+        return [m.flatten(2).transpose(1, 2) for m in model.encoder(pixels, True)], None, None, None, None
+    tokens, maps = model.see(pixels)
+    if not spoken: return maps, None, None, None, None
     b, n = tokens.shape[:2]
     embed = model.decoder.embed_tokens
     before = torch.tensor(text.before, device=device).expand(b, -1)
@@ -115,21 +130,23 @@ def read(model, data, text):
     return maps, F.linear(hidden[asked], embed.weight), data["target"][asked], data["weight"][asked], asked
 
 
-def losses(model, data, text, resolution):
-    maps, logits, target, weight, _ = read(model, data, text)
-    words = (F.cross_entropy(logits.float(), target, reduction="none") * weight).sum() / weight.sum()
+def losses(model, data, text, resolution, spoken, act):
+    maps, logits, target, weight, _ = read(model, data, text, spoken, act)
+    words, hit = torch.zeros(()), float("nan")
+    if spoken:
+        words = (F.cross_entropy(logits.float(), target, reduction="none") * weight).sum() / weight.sum()
+        hit = float((logits.argmax(-1) == target)[weight == 1].float().mean())
     total, digits = 2 * words, []
-    for scores, stride, share in zip(model.examine(maps), (16, 32, 64, 64), (1.0, 1.0, 0.7, 1.0)):
+    for scores, stride, share in zip(model.examine(maps), (16, 32, 64, 64), (act != "deep", 1.0, 0.7, 1.0)):
         loss, right = cell_losses(scores, data, resolution, stride)
         total = total + share * loss
-        digits.append(float(right))
-    told = weight == 1
-    hit = float((logits.argmax(-1) == target)[told].float().mean())
-    return total, float(words.detach()), hit, digits
+        digits += [float(v) for v in right]
+    digits += [float("nan")] * (8 - len(digits))
+    return total, float(words.detach()) if spoken else float("nan"), hit, digits
 
 
 @torch.no_grad()
-def exact(model, pool, text, resolution, count, device="cpu", first=0):
+def exact(model, pool, text, resolution, count, device="cpu", first=0, act="joint"):
     """Share of answers by type that greedy decoding would give exactly: every token right after the right ones."""
     model.eval()
     score = {}
@@ -144,7 +161,7 @@ def exact(model, pool, text, resolution, count, device="cpu", first=0):
             for s, q in enumerate(questions):
                 bad = bool((wrong[b] & (data["segment"][b] == s + 1)).any())
                 score.setdefault(q["type"], []).append(not bad)
-    model.train()
+    model.act(act)
     return {k: round(float(np.mean(v)), 4) for k, v in score.items()}
 
 
@@ -158,12 +175,9 @@ def save(path, value):
 def work(a, rank):
     torch.set_num_threads(a.threads)
     torch.set_flush_denormal(True)
+    panelreader.MIXED = True
     torch.manual_seed(a.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if a.ranks > 1:
-        import datetime
-        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{a.port}", rank=rank, world_size=a.ranks,
-                                timeout=datetime.timedelta(days=7))
     tokenizer = vocabulary.train()
     text = batches.Text(tokenizer)
     size = -(-tokenizer.get_vocab_size() // 8) * 8
@@ -171,7 +185,13 @@ def work(a, rank):
     pool = batches.Pool(os.path.join(a.run, "pool"))
     probe = batches.Pool(os.path.join(a.run, "probe")) if rank == 0 else None
 
-    weights = [p for p in model.parameters() if p.requires_grad]
+    path = os.path.join(a.run, "state.pt")
+    state = torch.load(path, map_location=device) if os.path.exists(path) else dict(seen=0, step=0)
+    until, act = next(x for x in ACTS if state["seen"] < x[0])
+    if a.ranks > 1:
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{a.port + [x[1] for x in ACTS].index(act)}", rank=rank, world_size=a.ranks,
+                                timeout=datetime.timedelta(days=7))
+    weights = model.act(act)
     flat = torch.zeros(sum(p.numel() for p in weights), device=device)
     place = 0
     for p in weights:  # gradients live in one buffer: one all-reduce a step
@@ -182,35 +202,35 @@ def work(a, rank):
     plain = [p for p in weights if p.dim() <= 1]
     optimizer = torch.optim.AdamW([dict(params=decay, weight_decay=0.03), dict(params=plain, weight_decay=0.0)],
                                   lr=PEAK, betas=(0.9, 0.98), fused=True)
-    step = seen = 0
-    path = os.path.join(a.run, "state.pt")
-    if os.path.exists(path):
-        state = torch.load(path, map_location=device)
+    step, seen = state["step"], state["seen"]
+    if seen:
         model.load_state_dict(state["model"])
-        if not a.fresh_optimizer: optimizer.load_state_dict(state["optimizer"])
-        step, seen = state["step"], state["seen"]
+        if state["act"] == act and not a.fresh_optimizer: optimizer.load_state_dict(state["optimizer"])
+    until = min(until, a.pictures)
     if rank == 0:
         print(f"{sum(p.numel() for p in weights) / 1e6:.2f} M parameters in training, vocabulary {size}, "
               f"{len(pool)} pictures, from {seen}", flush=True)
     log = open(os.path.join(a.run, "log.jsonl"), "a") if rank == 0 else None
-    model.train()
-    sums, count, begun = np.zeros(8), 0, time.time()
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    seen_values, begun = [], time.time()
     mark, saved, probed = seen, time.time(), seen
-    while seen < a.pictures:
-        resolution, phase = plan(a.seed, step, seen, a.pictures)
+    while seen < until:
+        resolution, phase, spoken = plan(a.seed, step, seen)
         n = BATCH[resolution]
         rng = np.random.default_rng([a.seed, step, rank + 1])
         if step % 50 == 0: pool.refresh()
         indices = rng.integers(0, len(pool), n)
         widths = np.where(rng.random(n) < phase[3], 1.0, rng.uniform(0, phase[2], n))
         if resolution == 128: widths = np.where(rng.random(n) < 0.5, widths, rng.uniform(0, min(0.3, phase[2]), n))
-        data, _ = batches.batch(pool, indices, resolution, widths, text, rng, a.questions)
+        if resolution == 64: widths = np.where(rng.random(n) < 0.8, -1.0, 0.0)  # digits, large
+        data, _ = batches.batch(pool, indices, resolution, widths, text, rng, a.questions if spoken else 0)
         data["gain"] = torch.from_numpy((rng.uniform(0.8, 1.15, (n, 1, 1, 1)) * rng.uniform(0.95, 1.05, (n, 3, 1, 1))).astype(np.float32))
         data["bias"] = torch.from_numpy(rng.uniform(-0.04, 0.04, (n, 1, 1, 1)).astype(np.float32))
         data = {k: v.to(device) for k, v in data.items()}
         for group in optimizer.param_groups: group["lr"] = rate(seen, a.pictures) * a.rate
         flat.zero_()
-        loss, words, hit, digits = losses(model, data, text, resolution)
+        loss, words, hit, digits = losses(model, data, text, resolution, spoken, act)
         loss.backward()
         if a.ranks > 1:
             dist.all_reduce(flat)
@@ -223,26 +243,32 @@ def work(a, rank):
         optimizer.step()
         step += 1
         seen += n * a.ranks
-        sums += [float(loss.detach()), words, hit, *digits, norm]
-        count += 1
-        if rank == 0 and count == 40:
-            m = [round(float(v), 4) for v in sums / count]
-            line = dict(pictures=seen, loss=m[0], text=m[1], telling=m[2], digits=m[3:7], norm=m[7],
+        seen_values.append([float(loss.detach()), words, hit, *digits, norm])
+        if rank == 0 and len(seen_values) == 100:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # no text yet
+                m = [None if np.isnan(v) else round(float(v), 4) for v in np.nanmean(seen_values, 0)]
+            line = dict(pictures=seen, loss=m[0], text=m[1], telling=m[2], digits=m[3:11:2], kinds=m[4:11:2], norm=m[11],
                         rate=round(rate(seen, a.pictures) * a.rate, 6), speed=round((seen - mark) / (time.time() - begun), 1),
                         resolution=resolution, pool=len(pool), time=time.strftime("%H:%M:%S"))
             log.write(json.dumps(line) + "\n"); log.flush()
             print(json.dumps(line), flush=True)
-            sums[:], count, begun, mark = 0, 0, time.time(), seen
-        if rank == 0 and probe and len(probe) and seen - probed >= a.probe:
+            seen_values, begun, mark = [], time.time(), seen
+        if rank == 0 and len(probe) and spoken and seen - probed >= a.probe:
             probed = seen
             for r in (192, 384):
-                line = dict(pictures=seen, probe=r, **exact(model, probe, text, r, 128, device))
+                line = dict(pictures=seen, probe=r, **exact(model, probe, text, r, 128, device, act=act))
                 log.write(json.dumps(line) + "\n"); log.flush()
                 print(json.dumps(line), flush=True)
             begun, mark = time.time(), seen
-        if rank == 0 and (time.time() - saved > 150 or seen >= a.pictures):
-            save(path, dict(model=model.state_dict(), optimizer=optimizer.state_dict(), step=step, seen=seen))
+        if rank == 0 and (stop or time.time() - saved > 150 or seen >= until):
+            save(path, dict(model=model.state_dict(), optimizer=optimizer.state_dict(), step=step, seen=seen, act=act))
             saved = time.time()
+        if stop: sys.exit(0)
+    if a.ranks > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+    if seen < a.pictures: return work(a, rank)
     if rank == 0: finish(model, tokenizer, a.run)
 
 
