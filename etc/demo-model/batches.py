@@ -92,7 +92,11 @@ def choose(rng, label, limit):
     if limit is None: return asked
     first = [q for q in asked if q["type"] in ("caption", "display")]
     rest = [q for q in asked if q["type"] not in ("caption", "display")]
-    order = rng.permutation(len(rest))[:limit]
+    # Lamps that are there are asked about most: their states are the hardest to learn, and "no" is the usual answer else.
+    there = {l["color"] for l in label["scene"]["lamps"]}
+    share = np.asarray([(3.0 if any(f" {c} " in q["question"] for c in there) else 0.7) if q["type"] == "lamp"
+                        else 0.5 if q["type"] == "panel" else 1.5 for q in rest])
+    order = rng.choice(len(rest), min(limit, len(rest)), replace=False, p=share / share.sum())
     return first + [rest[int(k)] for k in order]
 
 
@@ -103,11 +107,40 @@ def reworded(rng, q):
     return wordings[int(rng.integers(len(wordings)))].format(color)
 
 
+def sequence(asked, start, text, rng, train):
+    """Questions and answers about one picture in one row: ids, segments, positions, next tokens and their weights."""
+    ids, segment, position, target, weight = [], [], [], [], []
+    for s, q in enumerate(asked):
+        ask = text.question(reworded(rng, q) if train else q["question"])
+        answer, worth = text.answer(q["answer"])
+        n = len(ask) + len(answer) - 1
+        ids += ask + answer[:-1]
+        segment += [s + 1] * n
+        position += range(start, start + n)
+        target += [0] * (len(ask) - 1) + answer
+        weight += [0.0] * (len(ask) - 1) + worth
+    return ids, segment, position, target, weight
+
+
+def stacked(rows):
+    longest = -(-max(len(r[0]) for r in rows) // 8) * 8
+
+    def column(k, fill, kind):
+        return torch.tensor([r[k] + [fill] * (longest - len(r[k])) for r in rows], dtype=kind)
+
+    return dict(ids=column(0, 0, torch.long), segment=column(1, -1, torch.long), position=column(2, 0, torch.long),
+                target=column(3, 0, torch.long), weight=column(4, 0.0, torch.float32))
+
+
+def first_position(text, resolution):
+    return len(text.before) + (-(-resolution // 64)) ** 2
+
+
 def batch(pool, indices, resolution, widths, text, rng, limit=3, train=True):
     """Everything about one batch as tensors; `widths` are the crops, None for whole pictures; `limit` 0: no text."""
     pixels, labels, rows = [], [], []
     things = {k: [] for k in ("digits", "bits", "gauge", "word", "panel")}
-    start = len(text.before) + (-(-resolution // 64)) ** 2
+    start = first_position(text, resolution)
     for b, i in enumerate(indices):
         raw, label = pool.picture(int(i))
         view = (0.0, 0.0, 1.0, 1.0) if widths is None else window(rng, label, widths[b])
@@ -127,27 +160,9 @@ def batch(pool, indices, resolution, widths, text, rng, limit=3, train=True):
             things["panel"].append((b, (x0 - view[0]) / view[2], (y0 - view[1]) / view[3],
                                     (x1 - view[0]) / view[2], (y1 - view[1]) / view[3]))
         asked = choose(rng, label, limit) if limit != 0 else []
-        ids, segment, position, target, weight, kinds = [], [], [], [], [], []
-        for s, q in enumerate(asked):
-            ask = text.question(reworded(rng, q) if train else q["question"])
-            answer, worth = text.answer(q["answer"])
-            n = len(ask) + len(answer) - 1
-            ids += ask + answer[:-1]
-            segment += [s + 1] * n
-            position += range(start, start + n)
-            target += [0] * (len(ask) - 1) + answer
-            weight += [0.0] * (len(ask) - 1) + worth
-            kinds.append(q["type"])
-        rows.append((ids, segment, position, target, weight))
+        rows.append(sequence(asked, start, text, rng, train))
         labels.append((label, asked))
-    longest = -(-max(len(r[0]) for r in rows) // 8) * 8
-
-    def stacked(k, fill, kind):
-        return torch.tensor([r[k] + [fill] * (longest - len(r[k])) for r in rows], dtype=kind)
-
-    out = dict(pixels=torch.from_numpy(np.stack(pixels)), ids=stacked(0, 0, torch.long),
-               segment=stacked(1, -1, torch.long), position=stacked(2, 0, torch.long),
-               target=stacked(3, 0, torch.long), weight=stacked(4, 0.0, torch.float32))
+    out = dict(pixels=torch.from_numpy(np.stack(pixels)), **stacked(rows))
     for k, width in dict(digits=5, bits=4, gauge=4, word=4, panel=5).items():
         out[k] = torch.tensor(things[k], dtype=torch.float64).reshape(-1, width)
     return out, labels

@@ -186,6 +186,11 @@ class PanelReader(nn.Module):
         self.train()
         if name == "deep":
             for m in early: m.eval()
+        spoken = {id(p) for m in (self.projector, self.decoder) for p in m.parameters()}
+        if name == "speak":
+            e.eval()
+            for p in self.parameters(): p.requires_grad_(id(p) in spoken)
+            return [p for p in self.parameters() if id(p) in spoken]
         chosen = [p for p in self.parameters() if name == "joint" or (id(p) in first) == (name == "shallow")]
         for p in self.parameters(): p.requires_grad_(False)
         for p in chosen: p.requires_grad_(True)

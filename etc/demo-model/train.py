@@ -23,28 +23,40 @@ import torch.nn.functional as F
 import batches, panelreader, vocabulary
 
 # Until how many pictures each act goes on: stem to stage 2 alone, by stage 2's map; everything behind it, with that part
-# fixed; all together until the end.
-ACTS = [(180_000, "shallow"), (420_000, "deep"), (10**9, "joint")]
+# fixed; all together; projector and decoder alone, many questions for each look ("speak" counts looks used); and again.
+ACTS = [(180_000, "shallow"), (270_000, "deep"), (345_000, "joint"), (363_000, "speak"), (388_000, "joint"),
+        (465_000, "speak")]
+FALLING = 363_000  # from here on, the learning rate falls towards the end of each act
 # (until this many pictures, {resolution: weight}, widest crop, share of whole pictures, share of steps with text)
 PHASES = [
     (100_000, {64: 6, 128: 1}, 0.25, 0.0, 0.0),
     (180_000, {64: 3, 128: 2, 192: 2}, 0.7, 0.0, 0.0),
-    (270_000, {128: 3, 192: 2}, 0.4, 0.0, 0.1),
-    (420_000, {128: 2, 192: 3, 256: 2}, 0.8, 0.0, 0.5),
-    (10**9, {128: 2, 192: 3, 256: 3, 320: 2, 384: 3}, 1.0, 0.5, 1.0),
+    (220_000, {128: 3, 192: 2}, 0.4, 0.0, 0.1),
+    (270_000, {128: 2, 192: 3, 256: 2}, 0.8, 0.1, 0.4),
+    (345_000, {128: 2, 192: 3, 256: 2}, 0.9, 0.2, 0.6),
+    (465_000, {128: 2, 192: 5, 256: 2, 320: 1, 384: 1}, 0.9, 0.35, 1.0),
 ]
-BATCH = {64: 32, 128: 24, 160: 28, 192: 24, 256: 16, 320: 11, 384: 8}  # pictures a rank and step
-PEAK, WARM, FALL = 2e-3, 8_000, 0.35  # learning rate; pictures of rise; last share of pictures in which it falls to 0
+VIEWS = 120  # batches that a rank's encoder sees before the decoder learns from them
+BATCH = {64: 32, 128: 24, 192: 16, 256: 12, 320: 8, 384: 6}  # pictures a rank and step
+PEAK, WARM, LAST = 2e-3, 150, 11_000  # learning rate; steps of its rise in each act; pictures of its fall
 
 
-def rate(seen, total):
-    fall = (total - seen) / (FALL * total)
-    return PEAK * max(0.01, min(1.0, seen / WARM, fall))
+def rate(act, steps, left):
+    return PEAK * min(1.0, (steps + 1) / WARM) * min(0.75 if act == "speak" else 1.0, max(0.01, left / LAST))
+
+
+def stretch(pictures):
+    """The same schedule over another number of pictures."""
+    global ACTS, PHASES, FALLING, LAST
+    k = pictures / ACTS[-1][0]
+    ACTS = [(round(n * k), *rest) for n, *rest in ACTS]
+    PHASES = [(round(n * k), *rest) for n, *rest in PHASES]
+    FALLING, LAST = round(FALLING * k), round(LAST * k)
 
 
 def plan(seed, step, seen):
     """Resolution of a step, its phase, and whether it trains the decoder: the same on every rank."""
-    phase = next(p for p in PHASES if seen < p[0])
+    phase = next((p for p in PHASES if seen < p[0]), PHASES[-1])
     rng = np.random.default_rng([seed, step])
     sizes = list(phase[1])
     shares = np.asarray([phase[1][s] for s in sizes], float)
@@ -84,6 +96,8 @@ def cell_losses(logits, data, resolution, stride):
     truth[(*cell(d), d[:, 4].long())] = 1
     truth[(*cell(d), 10 + d[:, 3].long())] = 1
     digit = digit + 2 * split_mean(F.binary_cross_entropy_with_logits(digits, truth, reduction="none"), truth > 0)
+    if len(d):  # which of them: the empty cells must not drown this
+        digit = digit + F.binary_cross_entropy_with_logits(digits[cell(d)], truth[cell(d)])
     seen = digits[cell(d)][:, :10].argmax(-1) == d[:, 4] if len(d) else torch.ones(1)
 
     bits = torch.cat([minus, points, lamps], -1)
@@ -91,6 +105,9 @@ def cell_losses(logits, data, resolution, stride):
     truth = torch.zeros_like(bits)
     truth[(*cell(t), t[:, 3].long())] = 1
     bit = split_mean(F.binary_cross_entropy_with_logits(bits, truth, reduction="none"), truth > 0)
+    if len(d): bit = bit + F.binary_cross_entropy_with_logits(bits[cell(d)][:, :4], truth[cell(d)][:, :4])
+    t = t[t[:, 3] >= 4]
+    if len(t): bit = bit + 3 * F.binary_cross_entropy_with_logits(bits[cell(t)][:, 4:], truth[cell(t)][:, 4:])
 
     def single(scores, name):
         t = data[name]
@@ -116,6 +133,12 @@ def read(model, data, text, spoken=True, act="joint"):
         return [m.flatten(2).transpose(1, 2) for m in model.encoder(pixels, True)], None, None, None, None
     tokens, maps = model.see(pixels)
     if not spoken: return maps, None, None, None, None
+    return maps, *answer(model, tokens, data, text)
+
+
+def answer(model, tokens, data, text):
+    """Logits (n, vocabulary), targets and weights at the answers' positions, and where these are in the rows."""
+    device = tokens.device
     b, n = tokens.shape[:2]
     embed = model.decoder.embed_tokens
     before = torch.tensor(text.before, device=device).expand(b, -1)
@@ -127,7 +150,7 @@ def read(model, data, text, spoken=True, act="joint"):
     mask = (order[:, None] >= order) & ((segment[:, None] == 0) | (segment[:, None] == segment[:, :, None]))
     hidden = model.decoder(x, mask[:, None], position)[:, p:]
     asked = data["weight"] > 0
-    return maps, F.linear(hidden[asked], embed.weight), data["target"][asked], data["weight"][asked], asked
+    return F.linear(hidden[asked], embed.weight), data["target"][asked], data["weight"][asked], asked
 
 
 def losses(model, data, text, resolution, spoken, act):
@@ -143,6 +166,28 @@ def losses(model, data, text, resolution, spoken, act):
         digits += [float(v) for v in right]
     digits += [float("nan")] * (8 - len(digits))
     return total, float(words.detach()) if spoken else float("nan"), hit, digits
+
+
+def lesson(model, features, data, text):
+    """The text's loss on what the encoder saw before: features (B, N, 512)."""
+    logits, target, weight, _ = answer(model, model.projector(features), data, text)
+    words = (F.cross_entropy(logits.float(), target, reduction="none") * weight).sum() / weight.sum()
+    return words, float((logits.argmax(-1) == target)[weight == 1].float().mean())
+
+
+@torch.no_grad()
+def look(model, pool, text, rng, rounds, device):
+    """What the encoder, fixed, sees of many pictures: (features, labels) in batches of one resolution."""
+    out = []
+    for _ in range(rounds):
+        resolution = int(rng.choice([128, 192, 256, 320, 384], p=[0.2, 0.35, 0.25, 0.1, 0.1]))
+        n = 16 if resolution <= 256 else 8
+        widths = np.where(rng.random(n) < 0.4, 1.0, rng.uniform(0, 0.3 if resolution == 128 else 0.9, n))
+        data, labels = batches.batch(pool, rng.integers(0, len(pool), n), resolution, widths, text, rng, 0)
+        pixels = data["pixels"].to(device).permute(0, 3, 1, 2).float() / 255
+        x = model.encoder(pixels.contiguous(memory_format=torch.channels_last))[-1]
+        out.append((x.flatten(2).transpose(1, 2).contiguous(), [l for l, _ in labels], resolution))
+    return out
 
 
 @torch.no_grad()
@@ -189,7 +234,7 @@ def work(a, rank):
     state = torch.load(path, map_location=device) if os.path.exists(path) else dict(seen=0, step=0)
     until, act = next(x for x in ACTS if state["seen"] < x[0])
     if a.ranks > 1:
-        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{a.port + [x[1] for x in ACTS].index(act)}", rank=rank, world_size=a.ranks,
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{a.port + ACTS.index((until, act))}", rank=rank, world_size=a.ranks,
                                 timeout=datetime.timedelta(days=7))
     weights = model.act(act)
     flat = torch.zeros(sum(p.numel() for p in weights), device=device)
@@ -203,6 +248,7 @@ def work(a, rank):
     optimizer = torch.optim.AdamW([dict(params=decay, weight_decay=0.03), dict(params=plain, weight_decay=0.0)],
                                   lr=PEAK, betas=(0.9, 0.98), fused=True)
     step, seen = state["step"], state["seen"]
+    first = state.get("first", step) if state.get("act") == act else step
     if seen:
         model.load_state_dict(state["model"])
         if state["act"] == act and not a.fresh_optimizer: optimizer.load_state_dict(state["optimizer"])
@@ -213,24 +259,38 @@ def work(a, rank):
     log = open(os.path.join(a.run, "log.jsonl"), "a") if rank == 0 else None
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    views, lessons = [], 0
     seen_values, begun = [], time.time()
     mark, saved, probed = seen, time.time(), seen
     while seen < until:
         resolution, phase, spoken = plan(a.seed, step, seen)
         n = BATCH[resolution]
         rng = np.random.default_rng([a.seed, step, rank + 1])
-        if step % 50 == 0: pool.refresh()
-        indices = rng.integers(0, len(pool), n)
-        widths = np.where(rng.random(n) < phase[3], 1.0, rng.uniform(0, phase[2], n))
-        if resolution == 128: widths = np.where(rng.random(n) < 0.5, widths, rng.uniform(0, min(0.3, phase[2]), n))
-        if resolution == 64: widths = np.where(rng.random(n) < 0.8, -1.0, 0.0)  # digits, large
-        data, _ = batches.batch(pool, indices, resolution, widths, text, rng, a.questions if spoken else 0)
-        data["gain"] = torch.from_numpy((rng.uniform(0.8, 1.15, (n, 1, 1, 1)) * rng.uniform(0.95, 1.05, (n, 3, 1, 1))).astype(np.float32))
-        data["bias"] = torch.from_numpy(rng.uniform(-0.04, 0.04, (n, 1, 1, 1)).astype(np.float32))
-        data = {k: v.to(device) for k, v in data.items()}
-        for group in optimizer.param_groups: group["lr"] = rate(seen, a.pictures) * a.rate
-        flat.zero_()
-        loss, words, hit, digits = losses(model, data, text, resolution, spoken, act)
+        if act == "speak":
+            if not views or lessons >= 6 * len(views): views, lessons = look(model, pool, text, rng, VIEWS, device), 0
+            pick = [views[int(k)] for k in rng.integers(0, len(views), 1)][0]
+            features, labels, resolution = pick
+            n, lessons, spoken = len(labels), lessons + 1, True
+            start = batches.first_position(text, resolution)
+            data = batches.stacked([batches.sequence(batches.choose(rng, l, 3), start, text, rng, True) for l in labels])
+            data = {k: v.to(device) for k, v in data.items()}
+            flat.zero_()
+            loss, hit = lesson(model, features, data, text)
+            words, digits = float(loss.detach()), [float("nan")] * 8
+            n = 16  # counted alike on every rank
+        else:
+            if step % 50 == 0: pool.refresh()
+            indices = rng.integers(0, len(pool), n)
+            widths = np.where(rng.random(n) < phase[3], 1.0, rng.uniform(0, phase[2], n))
+            if resolution == 128: widths = np.where(rng.random(n) < 0.5, widths, rng.uniform(0, min(0.3, phase[2]), n))
+            if resolution == 64: widths = np.where(rng.random(n) < 0.8, -1.0, 0.0)  # digits, large
+            data, _ = batches.batch(pool, indices, resolution, widths, text, rng, a.questions if spoken else 0)
+            data["gain"] = torch.from_numpy((rng.uniform(0.8, 1.15, (n, 1, 1, 1)) * rng.uniform(0.95, 1.05, (n, 3, 1, 1))).astype(np.float32))
+            data["bias"] = torch.from_numpy(rng.uniform(-0.04, 0.04, (n, 1, 1, 1)).astype(np.float32))
+            data = {k: v.to(device) for k, v in data.items()}
+            flat.zero_()
+            loss, words, hit, digits = losses(model, data, text, resolution, spoken, act)
+        for group in optimizer.param_groups: group["lr"] = rate(act, step - first, until - seen if seen >= FALLING else LAST) * a.rate
         loss.backward()
         if a.ranks > 1:
             dist.all_reduce(flat)
@@ -244,12 +304,12 @@ def work(a, rank):
         step += 1
         seen += n * a.ranks
         seen_values.append([float(loss.detach()), words, hit, *digits, norm])
-        if rank == 0 and len(seen_values) == 100:
+        if rank == 0 and len(seen_values) == 50:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # no text yet
                 m = [None if np.isnan(v) else round(float(v), 4) for v in np.nanmean(seen_values, 0)]
             line = dict(pictures=seen, loss=m[0], text=m[1], telling=m[2], digits=m[3:11:2], kinds=m[4:11:2], norm=m[11],
-                        rate=round(rate(seen, a.pictures) * a.rate, 6), speed=round((seen - mark) / (time.time() - begun), 1),
+                        act=act, rate=round(optimizer.param_groups[0]["lr"], 6), speed=round((seen - mark) / (time.time() - begun), 1),
                         resolution=resolution, pool=len(pool), time=time.strftime("%H:%M:%S"))
             log.write(json.dumps(line) + "\n"); log.flush()
             print(json.dumps(line), flush=True)
@@ -261,8 +321,8 @@ def work(a, rank):
                 log.write(json.dumps(line) + "\n"); log.flush()
                 print(json.dumps(line), flush=True)
             begun, mark = time.time(), seen
-        if rank == 0 and (stop or time.time() - saved > 150 or seen >= until):
-            save(path, dict(model=model.state_dict(), optimizer=optimizer.state_dict(), step=step, seen=seen, act=act))
+        if rank == 0 and (stop or time.time() - saved > 100 or seen >= until):
+            save(path, dict(model=model.state_dict(), optimizer=optimizer.state_dict(), step=step, seen=seen, act=act, first=first))
             saved = time.time()
         if stop: sys.exit(0)
     if a.ranks > 1:
@@ -284,11 +344,11 @@ def finish(model, tokenizer, run):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--run", required=True)
-    p.add_argument("--pictures", type=int, default=500_000)
+    p.add_argument("--pictures", type=int, default=ACTS[-1][0], help="stretches the whole schedule")
     p.add_argument("--ranks", type=int, default=2, help="processes that share the work; 1 on a GPU")
     p.add_argument("--threads", type=int, default=1, help="threads of each")
     p.add_argument("--shards", type=int, default=32, help="rendered shards of 512 pictures")
-    p.add_argument("--questions", type=int, default=3, help="questions a picture beside caption and display")
+    p.add_argument("--questions", type=int, default=2, help="questions a picture beside caption and display")
     p.add_argument("--probe", type=int, default=20_000, help="pictures between two measurements")
     p.add_argument("--rate", type=float, default=1.0, help="factor on the learning rate")
     p.add_argument("--fresh-optimizer", action="store_true")
@@ -297,6 +357,7 @@ def main():
     p.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
     p.add_argument("--early", action="store_true", help="begin while the pool is still being rendered elsewhere")
     a = p.parse_args()
+    stretch(a.pictures)
     here = os.path.dirname(os.path.abspath(__file__))
     if a.rank == 0:
         if not a.early:
