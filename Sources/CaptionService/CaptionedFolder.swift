@@ -26,13 +26,15 @@ struct CaptionedFolder: Sendable {
         var isDirectory = false
         let isThere = FileManager.default.fileExists(atPath: watch.path, isDirectory: &isDirectory)
         guard isThere || !isRequired else {
-            throw DaemonError(.folder, "Cannot watch '\(watch.path)': there is no such folder. Make it, or name another.")
+            throw DaemonError(
+                .folder, "Cannot watch '\(watch.path)': there is no such folder. Make it, or name another.")
         }
         guard !isThere || isDirectory else {
             throw DaemonError(.folder, "Cannot watch '\(watch.path)': it is not a folder.")
         }
         if !isThere {
-            logger.warning("A watched folder is missing; it is taken up when it appears.", metadata: ["folder": "\(watch.path)"])
+            logger.warning(
+                "A watched folder is missing; it is taken up when it appears.", metadata: ["folder": "\(watch.path)"])
         }
         mirror = try Self.mirror(of: watch, sidecars)
         do {
@@ -54,7 +56,8 @@ struct CaptionedFolder: Sendable {
             return try SidecarStore(path: place, mirrors: true)
         } catch {
             throw DaemonError(
-                .folder, "Cannot keep the sidecars of '\(watch.path)' in '\(place)': it cannot be made or opened by "
+                .folder,
+                "Cannot keep the sidecars of '\(watch.path)' in '\(place)': it cannot be made or opened by "
                     + "this user. Check its permissions, or set another sidecars.directory.")
         }
     }

@@ -46,13 +46,16 @@ public struct Daemon: Sendable {
             degraded.insert("blas_core")
         }
         folders = try FolderCaptionService(
-            configuration, engine: engine, planner: configuration.hasBudget ? Self.planner(configuration, engine, logger) : nil,
+            configuration, engine: engine,
+            planner: configuration.hasBudget ? Self.planner(configuration, engine, logger) : nil,
             requiresFolders: requiresFolders, degraded: degraded, logger: logger)
         self.logger = logger
     }
 
     /// Starts from the profile of this device, if there is one.
-    private static func planner(_ configuration: DaemonConfiguration, _ engine: FastVLMEngine, _ logger: Logger) -> FramePlanner {
+    private static func planner(_ configuration: DaemonConfiguration, _ engine: FastVLMEngine, _ logger: Logger)
+        -> FramePlanner
+    {
         FramePlanner(
             ladder: engine.ladder, missTarget: configuration.budget.missTarget,
             store: ProfileStore(

@@ -13,7 +13,8 @@ extension DaemonConfiguration {
             guard size <= UInt64(Self.maximumByteCount) else {
                 throw ConfigurationError(
                     .unreadable,
-                    "Cannot read the configuration '\(path)': \(size) bytes, expected at most \(Self.maximumByteCount).")
+                    "Cannot read the configuration '\(path)': \(size) bytes, expected at most \(Self.maximumByteCount)."
+                )
             }
             text = try String(contentsOfFile: path, encoding: .utf8)
         } catch let error as ConfigurationError {

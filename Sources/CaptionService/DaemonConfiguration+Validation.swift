@@ -94,10 +94,15 @@ extension DaemonConfiguration {
         var names = Set<String>()
         for (index, watch) in watches.enumerated() {
             let place = "watch[\(index)]"
-            guard watch.path.hasPrefix("/") else { throw invalid("\(place).path", "'\(watch.path)'", "an absolute path") }
-            guard (1...64).contains(watch.name.utf8.count), !watch.name.contains("/"), watch.name != "..", watch.name != ".",
+            guard watch.path.hasPrefix("/") else {
+                throw invalid("\(place).path", "'\(watch.path)'", "an absolute path")
+            }
+            guard (1...64).contains(watch.name.utf8.count), !watch.name.contains("/"), watch.name != "..",
+                watch.name != ".",
                 watch.name.unicodeScalars.allSatisfy({ $0.value >= 0x20 })
-            else { throw invalid("\(place).name", "'\(watch.name)'", "1 to 64 bytes without '/' and control characters") }
+            else {
+                throw invalid("\(place).name", "'\(watch.name)'", "1 to 64 bytes without '/' and control characters")
+            }
             guard names.insert(watch.name).inserted else {
                 throw ConfigurationError(
                     .conflict,

@@ -61,7 +61,8 @@ public struct FolderCaptionService: Service {
             configuration.hasBudget
             ? planner
                 ?? FramePlanner(
-                    ladder: engine.ladder, missTarget: configuration.budget.missTarget, signals: { .sample() }, logger: logger)
+                    ladder: engine.ladder, missTarget: configuration.budget.missTarget, signals: { .sample() },
+                    logger: logger)
             : nil
         self.degraded = degraded
         self.onCommit = onCommit
@@ -81,8 +82,10 @@ public struct FolderCaptionService: Service {
         } catch {
             throw DaemonError(.folder, error.message)
         }
-        logger.info("Watching", metadata: ["folders": "\(folders.values.map(\.watch.path).sorted().joined(separator: ", "))"])
-        while !Task.isShuttingDownGracefully, let candidate = await cancelWhenGracefulShutdown({ await source.next() }) {
+        logger.info(
+            "Watching", metadata: ["folders": "\(folders.values.map(\.watch.path).sorted().joined(separator: ", "))"])
+        while !Task.isShuttingDownGracefully, let candidate = await cancelWhenGracefulShutdown({ await source.next() })
+        {
             source.finish(candidate, await caption(candidate))
         }
         planner?.keepWhatWasLearned()

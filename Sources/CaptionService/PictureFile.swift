@@ -17,7 +17,8 @@ public struct PictureFile: Sendable {
         }
         let attributes: [FileAttributeKey: Any]
         do {
-            attributes = try FileManager.default.attributesOfItem(atPath: URL(filePath: path).resolvingSymlinksInPath().path)
+            attributes = try FileManager.default.attributesOfItem(
+                atPath: URL(filePath: path).resolvingSymlinksInPath().path)
         } catch {
             throw failure("unreadable", "there is no such file, or it is not readable by this user")
         }

@@ -165,14 +165,16 @@ extension PictureReport.Reply {
         let reason = generation.finishReason.rawValue
         let (text, finishReason) = governed?.ending(generation.text, reason) ?? (generation.text, reason)
         self.init(
-            text: text.trimmed, finishReason: finishReason, promptTokens: generation.promptTokens, generatedTokens: generation.tokens.count)
+            text: text.trimmed, finishReason: finishReason, promptTokens: generation.promptTokens,
+            generatedTokens: generation.tokens.count)
     }
 }
 
 extension String {
     /// Without white space at both ends.
     var trimmed: String {
-        guard let start = firstIndex(where: { !$0.isWhitespace }), let end = lastIndex(where: { !$0.isWhitespace }) else {
+        guard let start = firstIndex(where: { !$0.isWhitespace }), let end = lastIndex(where: { !$0.isWhitespace })
+        else {
             return ""
         }
         return String(self[start...end])

@@ -11,7 +11,8 @@ extension SidecarDocument {
     ///   - plan: What was decided to keep the budget; nil where nothing was.
     ///   - budget: The budget and what came of it; nil without one.
     public init(
-        _ report: PictureReport, tasks: PictureTasks, model: ModelFacts, source: Source, queued: Double? = nil, total: Double,
+        _ report: PictureReport, tasks: PictureTasks, model: ModelFacts, source: Source, queued: Double? = nil,
+        total: Double,
         plan: Plan? = nil, budget: Budget? = nil, health: Health?
     ) {
         var source = source
@@ -36,7 +37,10 @@ extension SidecarDocument {
                 prefill: Milliseconds(timings.prefill), ttft: Milliseconds(timings.firstToken),
                 generate: Milliseconds(timings.generate), total: Milliseconds(total),
                 promptTokens: replies.first?.promptTokens, generatedTokens: replies.map(\.generatedTokens).reduce(0, +)),
-            health: health, finishReason: ["deadline", "sentence", "length"].first { reason in replies.contains { $0.finishReason == reason } }
+            health: health,
+            finishReason: ["deadline", "sentence", "length"].first { reason in
+                replies.contains { $0.finishReason == reason }
+            }
                 ?? replies.first?.finishReason,
             created: .now, generator: Product.generator)
     }
@@ -54,7 +58,8 @@ extension SidecarDocument {
     ) {
         self.init(
             status: .expired, source: source, model: Model(model), budget: budget,
-            timings: Timings(queued: Milliseconds(queued), total: Milliseconds(total)), health: health, finishReason: reason,
+            timings: Timings(queued: Milliseconds(queued), total: Milliseconds(total)), health: health,
+            finishReason: reason,
             created: .now, generator: Product.generator)
     }
 

@@ -39,7 +39,8 @@ public struct FastVLMModel: Sendable {
     public static func validate(resolution pixels: Int) throws(FastVLMError) {
         guard (64...4096).contains(pixels) else {
             throw FastVLMError(
-                .resolution, "Cannot run pictures of \(pixels) x \(pixels) pixels: expected 64 to 4096. Choose a resolution "
+                .resolution,
+                "Cannot run pictures of \(pixels) x \(pixels) pixels: expected 64 to 4096. Choose a resolution "
                     + "of the model's ladder (see 'fastvlm model inspect').")
         }
     }

@@ -90,7 +90,8 @@ public final class FastVLMSession {
     ///     `false` ends the answer there.
     public func answer(
         _ question: String, about picture: EncodedPicture, options: GenerationOptions = .init(), forced: [Int]? = nil,
-        isCancelled: () -> Bool = { false }, observe: (([Float]) -> Void)? = nil, onText: (String) -> Bool = { _ in true }
+        isCancelled: () -> Bool = { false }, observe: (([Float]) -> Void)? = nil,
+        onText: (String) -> Bool = { _ in true }
     ) throws(FastVLMError) -> Generation {
         func checkpoint() throws(FastVLMError) { try Self.check(isCancelled) }
         let tokenizer = model.prepared.tokenizer

@@ -115,7 +115,8 @@ public struct FastViTHD: Sendable {
             expand: try linear("ffn.fc1", wide, width),
             contract: try linear("ffn.fc2", width, wide))
         guard model.optionalTensor("\(name).attention.qkv.weight") != nil else {
-            return Block(mixer: .convolution(try model.depthwise("\(name).mixer", kernel: 3, channels: width)), ffn: ffn)
+            return Block(
+                mixer: .convolution(try model.depthwise("\(name).mixer", kernel: 3, channels: width)), ffn: ffn)
         }
         let attention = MHSA(
             normWeight: try model.vector("\(name).attention.norm.weight", count: width),

@@ -81,7 +81,8 @@ final class FastViTHDEncoder {
     ///   - observeExpansion: Called with the input of each ConvFFN's expansion, for calibration.
     func run(
         _ picture: FeatureMap, compute: Compute, checkpoint: (_ done: Double) throws(FastVLMError) -> Void,
-        observe: ((String, FeatureMap) -> Void)?, observeExpansion: ((_ stage: Int, _ block: Int, FeatureMap) -> Void)? = nil
+        observe: ((String, FeatureMap) -> Void)?,
+        observeExpansion: ((_ stage: Int, _ block: Int, FeatureMap) -> Void)? = nil
     ) throws(FastVLMError) -> FeatureMap {
         precondition(picture.height == height && picture.width == width && picture.channels == 3)
         var (current, spare) = maps

@@ -81,7 +81,8 @@ final class Qwen2Decoder {
             compute.rope(query, angles: angles, firstPosition: start, headDim: text.headDim)
             compute.rope(key, angles: angles, firstPosition: start, headDim: text.headDim)
             compute.causalAttention(
-                query, keys: cache.keys(index, all), values: cache.values(index, all), headDim: text.headDim, into: attended)
+                query, keys: cache.keys(index, all), values: cache.values(index, all), headDim: text.headDim,
+                into: attended)
             compute.linear(attended, layer.output, into: middle, ending: LinearEnding(residual: x))
             compute.rmsNorm(middle, weight: layer.mlpNorm, epsilon: epsilon, into: normed)
             compute.linear(normed, [LinearTask(layer.gate, into: gate), LinearTask(layer.up, into: up)])

@@ -62,7 +62,8 @@ extension Compute {
     }
 
     /// All outputs of all rows of `x` on the calling thread, which is `worker`.
-    func quantizedProduct(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, _ ending: LinearEnding, worker: Int) {
+    func quantizedProduct(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, _ ending: LinearEnding, worker: Int)
+    {
         let shape = QuantizedRows.Shape(columns: x.columns, for: weights)
         let quantized = rows(of: worker, count: x.rows, shape)
         var view = quantized.rows(from: 0)
@@ -86,12 +87,14 @@ extension Compute {
                 case .int8:
                     var stored = weights.int8
                     quantKernels.i8_gemm(
-                        &view, Int32(rows.count), &stored, Int32(panels.lowerBound), Int32(panels.upperBound), &end, out,
+                        &view, Int32(rows.count), &stored, Int32(panels.lowerBound), Int32(panels.upperBound), &end,
+                        out,
                         task.out.columns)
                 case .int4:
                     var stored = weights.int4
                     quantKernels.i4_gemm(
-                        &view, Int32(rows.count), &stored, Int32(panels.lowerBound), Int32(panels.upperBound), &end, out,
+                        &view, Int32(rows.count), &stored, Int32(panels.lowerBound), Int32(panels.upperBound), &end,
+                        out,
                         task.out.columns)
                 case .float32, .float16, .bfloat16:
                     preconditionFailure("a quantized product of weights that are floats")

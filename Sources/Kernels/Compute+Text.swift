@@ -19,7 +19,8 @@ extension Compute {
         let start = firstPosition * headDim / 2
         withOptionalPointer(angles.cosines, at: start) { cosines in
             withOptionalPointer(angles.sines, at: start) { sines in
-                kernels.rope(x.base, x.columns, cosines, sines, Int32(x.rows), Int32(x.columns / headDim), Int32(headDim))
+                kernels.rope(
+                    x.base, x.columns, cosines, sines, Int32(x.rows), Int32(x.columns / headDim), Int32(headDim))
             }
         }
     }
@@ -38,7 +39,8 @@ extension Compute {
     public func causalAttention(_ query: Matrix, keys: Matrix, values: Matrix, headDim: Int, into out: Matrix) {
         let heads = query.columns / headDim
         let keyValueHeads = keys.columns / headDim
-        precondition(heads % keyValueHeads == 0 && keys.rows == values.rows && query.rows <= keys.rows, "attention shapes")
+        precondition(
+            heads % keyValueHeads == 0 && keys.rows == values.rows && query.rows <= keys.rows, "attention shapes")
         // Long prompts are cut by queries too, so that few heads still keep all threads busy.
         let pieces = max(1, min(query.rows / 64, (pool.threads * 2 + heads - 1) / heads))
         let memory = scratch(fv_attention_scratch(Int32(keys.rows), Int32(headDim)))

@@ -16,20 +16,23 @@ public struct ConvFFNWeights: Sendable {
 
 extension Compute {
     /// A depthwise convolution of `input` into `output`, with GELU after the bias if asked.
-    public func depthwise(_ input: FeatureMap, _ weights: DepthwiseWeights, into output: FeatureMap, gelu: Bool = false) {
+    public func depthwise(_ input: FeatureMap, _ weights: DepthwiseWeights, into output: FeatureMap, gelu: Bool = false)
+    {
         precondition(
             input.channels == weights.channels && output.channels == weights.channels * weights.multiplier
                 && output.height == weights.outputSize(input.height) && output.width == weights.outputSize(input.width),
             "depthwise shapes")
         split(output.height, grain: max(1, 4096 / max(output.width * output.channels, 1))) { rows, _ in
-            depthwise(input, weights, rows: rows, into: output.pixels.base(row: rows.lowerBound * output.width), gelu: gelu)
+            depthwise(
+                input, weights, rows: rows, into: output.pixels.base(row: rows.lowerBound * output.width), gelu: gelu)
         }
     }
 
     /// Output rows `rows` on the calling thread, written from `out` on. `firstRow` is the row of the input
     /// that `input` begins with where it is a window, and `height` is then the whole input's.
     private func depthwise(
-        _ input: FeatureMap, _ weights: DepthwiseWeights, rows: Range<Int>, into out: UnsafeMutablePointer<Float>, gelu: Bool,
+        _ input: FeatureMap, _ weights: DepthwiseWeights, rows: Range<Int>, into out: UnsafeMutablePointer<Float>,
+        gelu: Bool,
         firstRow: Int = 0, height: Int? = nil
     ) {
         var shape = fv_depthwise(
@@ -53,13 +56,15 @@ extension Compute {
     ///   - firstBias: `[channels]`.
     ///   - output: `[height/4, width/4, channels]`, each size rounded up twice.
     public func stem(
-        _ picture: FeatureMap, first: [Float], firstBias: [Float], depthwise second: DepthwiseWeights, pointwise: LinearWeights,
+        _ picture: FeatureMap, first: [Float], firstBias: [Float], depthwise second: DepthwiseWeights,
+        pointwise: LinearWeights,
         into output: FeatureMap
     ) {
         let channels = second.channels
         let height = (picture.height + 1) / 2
         let width = (picture.width + 1) / 2
-        precondition(picture.channels == 3 && first.count == 27 * channels && firstBias.count == channels, "stem shapes")
+        precondition(
+            picture.channels == 3 && first.count == 27 * channels && firstBias.count == channels, "stem shapes")
         precondition(
             output.height == second.outputSize(height) && output.width == second.outputSize(width)
                 && output.channels == pointwise.outputs, "stem output")
@@ -75,7 +80,8 @@ extension Compute {
             first.withUnsafeBufferPointer { weights in
                 firstBias.withUnsafeBufferPointer { bias in
                     kernels.stem(
-                        picture.pixels.base, Int32(picture.height), Int32(picture.width), Int32(channels), weights.baseAddress,
+                        picture.pixels.base, Int32(picture.height), Int32(picture.width), Int32(channels),
+                        weights.baseAddress,
                         bias.baseAddress, memory[worker].base, Int32(window.lowerBound), Int32(window.upperBound))
                 }
             }
@@ -133,10 +139,12 @@ extension Compute {
 
     /// LayerNorm over the channels of each pixel.
     public func layerNorm(_ x: Matrix, weight: [Float], bias: [Float], epsilon: Float, into out: Matrix) {
-        precondition(weight.count == x.columns && bias.count == x.columns && out.columns == x.columns, "LayerNorm shapes")
+        precondition(
+            weight.count == x.columns && bias.count == x.columns && out.columns == x.columns, "LayerNorm shapes")
         split(x.rows, grain: 16) { rows, _ in
             kernels.layer_norm(
-                x.rows(rows).base, x.columns, weight, bias, epsilon, out.rows(rows).base, out.columns, Int32(rows.count),
+                x.rows(rows).base, x.columns, weight, bias, epsilon, out.rows(rows).base, out.columns,
+                Int32(rows.count),
                 Int32(x.columns))
         }
     }
@@ -150,8 +158,10 @@ extension Compute {
         let heads = channels / headDim
         pool.loop(heads) { head, worker in
             var shape = fv_attention(
-                queries: Int32(qkv.rows), keys: Int32(qkv.rows), head_dim: Int32(headDim), first_visible: Int32(qkv.rows),
-                scale: 1 / Float(headDim).squareRoot(), ld_query: qkv.columns, ld_key: qkv.columns, ld_value: qkv.columns,
+                queries: Int32(qkv.rows), keys: Int32(qkv.rows), head_dim: Int32(headDim),
+                first_visible: Int32(qkv.rows),
+                scale: 1 / Float(headDim).squareRoot(), ld_query: qkv.columns, ld_key: qkv.columns,
+                ld_value: qkv.columns,
                 ld_out: channels)
             let query = qkv.base + head * headDim
             kernels.attention(

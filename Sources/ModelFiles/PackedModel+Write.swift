@@ -20,7 +20,8 @@ extension PackedModel {
     @discardableResult
     public static func write(
         from model: PreparedModel, to path: String, precision: ModelPrecision, identity: ModelIdentity? = nil,
-        statistics: [String: ChannelStatistics] = [:], replacing: Bool = false, progress: (Progress) -> Bool = { _ in true }
+        statistics: [String: ChannelStatistics] = [:], replacing: Bool = false,
+        progress: (Progress) -> Bool = { _ in true }
     ) throws(ModelFileError) -> Summary {
         let identity = identity ?? model.identity
         try identity.validate(subject: "the identity for '\(path)'", code: .optionInvalid)
@@ -148,7 +149,8 @@ private struct PackedModelWriter {
             floats.withUnsafeMutableBufferPointer { target in
                 guard let base = target.baseAddress else { return }
                 FloatConversion.widen(
-                    view.element, view.baseAddress + start * inputs * view.element.byteCount, count: rows * inputs, into: base)
+                    view.element, view.baseAddress + start * inputs * view.element.byteCount, count: rows * inputs,
+                    into: base)
                 if let rowScale { for index in 0..<rows * inputs { base[index] *= rowScale[start + index / inputs] } }
                 if let columnScale { for index in 0..<rows * inputs { base[index] *= columnScale[index % inputs] } }
             }

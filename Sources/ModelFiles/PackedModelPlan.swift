@@ -60,7 +60,9 @@ struct PackedModelPlan: Sendable {
                 let names = [ModelPart.BlockPart.ffnConv, .ffnExpand].map {
                     ModelPart.block(stage: stage, index: index, $0).preparedName
                 }
-                if let known = statistics[names[1]], ModelPart.block(stage: stage, index: index, .ffnExpand).storage(in: precision) == .int8 {
+                if let known = statistics[names[1]],
+                    ModelPart.block(stage: stage, index: index, .ffnExpand).storage(in: precision) == .int8
+                {
                     let changed: EqualizedExpansion
                     if let before = equalized[names[1]] {
                         changed = before
@@ -104,7 +106,10 @@ struct PackedModelPlan: Sendable {
                             + "\(WeightPacking.maximumInputs).")
                 }
                 let shape = storage.shape(outputs: outputs, inputs: inputs)
-                add(prepared.name, storage == .int8 ? .i8 : .u8, shape, .panels(view, storage, rowScale: scale, columnScale: equalized[prepared.part.preparedName]?.stretch))
+                add(
+                    prepared.name, storage == .int8 ? .i8 : .u8, shape,
+                    .panels(view, storage, rowScale: scale, columnScale: equalized[prepared.part.preparedName]?.stretch)
+                )
                 if storage == .int8 {
                     add(prepared.scaleName, .f32, [outputs], .scales)
                 } else {

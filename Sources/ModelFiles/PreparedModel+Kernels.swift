@@ -25,7 +25,8 @@ extension PreparedModel {
             groupScales = scales
         }
         return LinearWeights(
-            base: weight.baseAddress, groupScales: groupScales?.baseAddress, owner: [weight, groupScales], element: element,
+            base: weight.baseAddress, groupScales: groupScales?.baseAddress, owner: [weight, groupScales],
+            element: element,
             outputs: outputs, inputs: inputs,
             bias: try optionalVector("\(name).bias", count: outputs),
             scale: try optionalVector("\(name).scale", count: outputs))

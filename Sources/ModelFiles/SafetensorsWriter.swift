@@ -27,7 +27,8 @@ public struct SafetensorsWriter: Sendable {
         values.map(Int64.init).withUnsafeBytes { add(name, .i64, shape, $0) }
     }
 
-    private mutating func add(_ name: String, _ element: TensorElement, _ shape: [Int], _ bytes: UnsafeRawBufferPointer) {
+    private mutating func add(_ name: String, _ element: TensorElement, _ shape: [Int], _ bytes: UnsafeRawBufferPointer)
+    {
         precondition(shape.reduce(element.byteCount, *) == bytes.count, "\(name): shape \(shape), \(bytes.count) bytes")
         precondition(entries[name] == nil, "\(name) twice")
         entries[name] = Entry(
@@ -45,7 +46,9 @@ public struct SafetensorsWriter: Sendable {
             let tensors = try encoder.encode(entries)
             let notes = try encoder.encode(["__metadata__": metadata])
             // Two objects become one: `{"__metadata__":{…}` and `"a":{…}}`.
-            var header = metadata.isEmpty ? tensors : entries.isEmpty ? notes : notes.dropLast() + Data(",".utf8) + tensors.dropFirst()
+            var header =
+                metadata.isEmpty
+                ? tensors : entries.isEmpty ? notes : notes.dropLast() + Data(",".utf8) + tensors.dropFirst()
             header.append(contentsOf: [UInt8](repeating: UInt8(ascii: " "), count: (8 - header.count % 8) % 8))
             var file = Data()
             withUnsafeBytes(of: UInt64(header.count).littleEndian) { file.append(contentsOf: $0) }
@@ -53,7 +56,8 @@ public struct SafetensorsWriter: Sendable {
             file.append(data)
             try file.write(to: URL(filePath: path), options: .atomic)
         } catch {
-            throw ModelFileError(.writeFailed, "Cannot write '\(path)': its folder is missing or not writable, or the disk is full.")
+            throw ModelFileError(
+                .writeFailed, "Cannot write '\(path)': its folder is missing or not writable, or the disk is full.")
         }
     }
 }

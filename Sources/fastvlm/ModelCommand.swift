@@ -79,7 +79,10 @@ extension ModelDescription {
                 "Qwen2, hidden \(text.hiddenSize), intermediate \(text.intermediateSize), \(text.layerCount) layers, "
                     + "\(text.headCount) heads, \(text.keyValueHeadCount) key-value heads"
             ),
-            ("vocabulary", "\(tokenCount) tokens in \(text.vocabularySize) rows\(sharesEmbedding ? ", head shared" : "")"),
+            (
+                "vocabulary",
+                "\(tokenCount) tokens in \(text.vocabularySize) rows\(sharesEmbedding ? ", head shared" : "")"
+            ),
             (
                 "resolutions",
                 resolutions.map { "\($0.pixels) px (\($0.visualTokens) tokens)" }.joined(separator: ", ")
@@ -99,7 +102,8 @@ extension Int {
     /// For people: "12.3 MB".
     var asBytes: String {
         let (value, unit) =
-            self >= 1_000_000_000 ? (Double(self) / 1e9, "GB") : self >= 1_000_000 ? (Double(self) / 1e6, "MB") : (Double(self) / 1e3, "kB")
+            self >= 1_000_000_000
+            ? (Double(self) / 1e9, "GB") : self >= 1_000_000 ? (Double(self) / 1e6, "MB") : (Double(self) / 1e3, "kB")
         return "\((value * 10).rounded() / 10) \(unit)"
     }
 

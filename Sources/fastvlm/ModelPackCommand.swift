@@ -24,7 +24,9 @@ struct ModelPackCommand: ParsableCommand {
     @Option(help: "The model's name. The default is the source's.")
     var name: String?
 
-    @Option(help: ArgumentHelp("Sides in pixels that the model is meant for, ascending, separated by commas.", valueName: "list"))
+    @Option(
+        help: ArgumentHelp(
+            "Sides in pixels that the model is meant for, ascending, separated by commas.", valueName: "list"))
     var resolutions: String?
 
     @Option(help: "The resolution to use unless told otherwise. The default is the largest.")
@@ -82,18 +84,22 @@ struct ModelPackCommand: ParsableCommand {
             if let defaultResolution { identity.defaultResolution = defaultResolution }
             if let promptTemplate { identity.promptTemplate = try Self.template(at: promptTemplate) }
             if let licence { identity.licence = licence }
-            if let licenceFile { identity.licenceText = String(decoding: try Self.contents(of: licenceFile), as: UTF8.self) }
+            if let licenceFile {
+                identity.licenceText = String(decoding: try Self.contents(of: licenceFile), as: UTF8.self)
+            }
             let statistics =
                 precision == .int8 || precision == .int4
                 ? try FastVLMModel.calibrate(model, pool: try ThreadPool(threads: ThreadPool.availableCores)) : [:]
             let bar = ProgressBar("packing")
             defer { bar.finish() }
             let summary = try PackedModel.write(
-                from: model, to: out, precision: precision, identity: identity, statistics: statistics, replacing: replace, progress: bar.show)
+                from: model, to: out, precision: precision, identity: identity, statistics: statistics,
+                replacing: replace, progress: bar.show)
             Console.line(
                 json
                     ? try summary.json()
-                    : "\(Console.printable(summary.path)): \(summary.precision.rawValue), \(summary.byteCount.asBytes), \(summary.digest)")
+                    : "\(Console.printable(summary.path)): \(summary.precision.rawValue), \(summary.byteCount.asBytes), \(summary.digest)"
+            )
         } catch let error as ModelFileError {
             throw CommandFailure(error.code == .optionInvalid ? .usage : .setup, error.message)
         } catch let error as KernelError {
@@ -114,7 +120,9 @@ struct ModelPackCommand: ParsableCommand {
     private static func accuracy(in path: String) throws(CommandFailure) -> [ResolutionAccuracy] {
         let bytes = try contents(of: path)
         do {
-            return try JSONDecoder().decode([ResolutionAccuracy].self, from: Data(bytes)).sorted { $0.pixels < $1.pixels }
+            return try JSONDecoder().decode([ResolutionAccuracy].self, from: Data(bytes)).sorted {
+                $0.pixels < $1.pixels
+            }
         } catch {
             throw CommandFailure(
                 .setup,

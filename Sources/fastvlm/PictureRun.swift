@@ -53,7 +53,8 @@ struct PictureRun {
     private func printDocument(_ tasks: PictureTasks, path: String, reader: PictureReader) throws {
         let start = ContinuousClock.now
         let model = ModelFacts(reader.model)
-        var source = SidecarDocument.Source(file: path.split(separator: "/").last.map { Array($0.utf8) }, origin: "command")
+        var source = SidecarDocument.Source(
+            file: path.split(separator: "/").last.map { Array($0.utf8) }, origin: "command")
         do {
             let file = try PictureFile(path: path)
             source = file.source

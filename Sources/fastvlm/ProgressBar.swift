@@ -16,7 +16,11 @@ final class ProgressBar: Sendable {
     func show(_ done: Int, of total: Int) {
         guard isShown, total > 0 else { return }
         let now = Swift.min(100, Int(Double(done) / Double(total) * 100))
-        guard percent.withLock({ let isNew = $0 != now; $0 = now; return isNew }) else { return }
+        guard
+            percent.withLock({
+                let isNew = $0 != now; $0 = now; return isNew
+            })
+        else { return }
         let filled = now * 30 / 100
         let bar = String(repeating: "#", count: filled) + String(repeating: " ", count: 30 - filled)
         Console.progress("\r\(label) [\(bar)] \(now) %")

@@ -32,7 +32,10 @@ struct TraceCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Ids to follow, separated by commas.", valueName: "ids"))
     var generatedIds: String?
 
-    @Option(help: "Fail unless the model is stored in this precision: \(ModelPrecision.allCases.map(\.rawValue).joined(separator: ", ")).")
+    @Option(
+        help:
+            "Fail unless the model is stored in this precision: \(ModelPrecision.allCases.map(\.rawValue).joined(separator: ", "))."
+    )
     var precision: ModelPrecision?
 
     @Option(help: ArgumentHelp("Where to write.", valueName: "file"))
@@ -53,7 +56,9 @@ struct TraceCommand: ParsableCommand {
         let known = model.prepared.precision
         guard precision == nil || precision == known else {
             throw CommandFailure(
-                .setup, "Cannot trace in \(precision?.rawValue ?? ""): the model is stored as \(known.rawValue). Pack it with --precision.")
+                .setup,
+                "Cannot trace in \(precision?.rawValue ?? ""): the model is stored as \(known.rawValue). Pack it with --precision."
+            )
         }
         let forced = try parsedIds(vocabulary: model.prepared.configuration.text.vocabularySize)
         do {
@@ -83,7 +88,9 @@ struct TraceCommand: ParsableCommand {
         let pixels = try picture.modelPixels(resolution: resolution)
         let pool = try ThreadPool(threads: self.model.threads == 0 ? ThreadPool.availableCores : self.model.threads)
         let session = try FastVLMSession(model, pool: pool)
-        var file = SafetensorsWriter(metadata: ["resolution": "\(resolution)", "prompt": prompt, "generator": Product.generator])
+        var file = SafetensorsWriter(metadata: [
+            "resolution": "\(resolution)", "prompt": prompt, "generator": Product.generator,
+        ])
         file.add("pixel_values", shape: [3, resolution, resolution], Self.planes(pixels))
         let encoded = try session.encode(
             pixels, height: resolution, width: resolution,
@@ -93,7 +100,8 @@ struct TraceCommand: ParsableCommand {
         file.add("input_ids", shape: [ids.count], ids)
         var logits: [[Float]] = []
         let generation = try session.answer(
-            prompt, about: encoded, options: GenerationOptions(maxTokens: tokens), forced: forced, observe: { logits.append($0) })
+            prompt, about: encoded, options: GenerationOptions(maxTokens: tokens), forced: forced,
+            observe: { logits.append($0) })
         let vocabulary = model.prepared.configuration.text.vocabularySize
         file.add("logits", shape: [vocabulary], logits.first ?? [])
         file.add("logits_all", shape: [logits.count, vocabulary], Array(logits.joined()))
@@ -112,12 +120,14 @@ struct TraceCommand: ParsableCommand {
         for field in generatedIds.split(separator: ",") {
             guard let id = Int(field), id >= 0, id < vocabulary else {
                 throw CommandFailure(
-                    .usage, "--generated-ids holds '\(field)', expected ids from 0 to \(vocabulary - 1), separated by commas.")
+                    .usage,
+                    "--generated-ids holds '\(field)', expected ids from 0 to \(vocabulary - 1), separated by commas.")
             }
             ids.append(id)
         }
         guard PictureTasks.maxTokensRange.contains(ids.count) else {
-            throw CommandFailure(.usage, "--generated-ids holds \(ids.count) ids, expected \(PictureTasks.maxTokensRange).")
+            throw CommandFailure(
+                .usage, "--generated-ids holds \(ids.count) ids, expected \(PictureTasks.maxTokensRange).")
         }
         return ids
     }

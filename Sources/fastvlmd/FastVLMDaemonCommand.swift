@@ -28,7 +28,8 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
 
     @Option(
         name: [.customLong("model"), .customShort("m")],
-        help: ArgumentHelp("With --watch: a packed model file, or a folder with a public checkpoint.", valueName: "path"))
+        help: ArgumentHelp(
+            "With --watch: a packed model file, or a folder with a public checkpoint.", valueName: "path"))
     var model: String?
 
     @Option(help: "With --watch: threads to compute on. The default is one for each core that the process may use.")
@@ -66,7 +67,8 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
         }
         guard Logger.Level(rawValue: logLevel) != nil else {
             throw ValidationError(
-                "--log-level is '\(logLevel)', expected \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")).")
+                "--log-level is '\(logLevel)', expected \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", "))."
+            )
         }
     }
 

@@ -101,19 +101,24 @@ import Testing
     @Test func anUnknownKeyIsNamedWithTheKnownOnes() throws {
         let error = try #require(failure(Self.minimal + "\npromt = \"typo\"\n"))
         #expect(error.code == .unknownKey)
-        #expect(error.message.contains("watch[0].promt") && error.message.contains("prompt") && error.message.contains("test.toml"))
+        #expect(
+            error.message.contains("watch[0].promt") && error.message.contains("prompt")
+                && error.message.contains("test.toml"))
         #expect(failure("colour = 1\n" + Self.minimal)?.code == .unknownKey)
         #expect(failure(Self.minimal.replacing("path = \"/m", with: "speed = 1\npath = \"/m"))?.code == .unknownKey)
     }
 
     @Test(arguments: [
-        ("max_tokens = 0", "watch[0].max_tokens", "1 to 4096"), ("max_tokens = \"many\"", "watch[0].max_tokens", "1 to 4096"),
-        ("resolution = 63", "watch[0].resolution", "64 to 4096"), ("resolution = \"of\"", "watch[0].resolution", "\"off\""),
+        ("max_tokens = 0", "watch[0].max_tokens", "1 to 4096"),
+        ("max_tokens = \"many\"", "watch[0].max_tokens", "1 to 4096"),
+        ("resolution = 63", "watch[0].resolution", "64 to 4096"),
+        ("resolution = \"of\"", "watch[0].resolution", "\"off\""),
         ("budget_ms = 0", "watch[0].budget_ms", "1.0 to 3600000.0"), ("budget_ms = -5", "watch[0].budget_ms", "1.0 to"),
         ("budget_ms = inf", "watch[0].budget_ms", "1.0 to"), ("budget_ms = nan", "watch[0].budget_ms", "1.0 to"),
         ("when_late = \"skip\"", "watch[0].when_late", "\"best_effort\""),
         ("[budget]\nmiss_target = 0.9", "budget.miss_target", "0.001 to 0.5"),
-        ("[budget]\nprofile_directory = \"here\"", "budget.profile_directory", "absolute"), ("temperature = 2.5", "watch[0].temperature", "0.0 to 2.0"),
+        ("[budget]\nprofile_directory = \"here\"", "budget.profile_directory", "absolute"),
+        ("temperature = 2.5", "watch[0].temperature", "0.0 to 2.0"),
         ("top_p = 0", "watch[0].top_p", "to 1.0"), ("recursive = 1", "watch[0].recursive", "true or false"),
         ("include = \"*.jpg\"", "watch[0].include", "array of strings"),
         ("name = \"a/b\"", "watch[0].name", "without '/'"), ("seed = -1", "watch[0].seed", "from 0"),
@@ -157,7 +162,8 @@ import Testing
 
     /// The sample is the reference for people: its comments must show the real keys and defaults.
     @Test func theSampleShowsEveryKeyWithItsDefault() throws {
-        let path = #filePath.replacing("Tests/CaptionServiceTests/DaemonConfigurationTests.swift", with: "etc/fastvlmd.toml")
+        let path = #filePath.replacing(
+            "Tests/CaptionServiceTests/DaemonConfigurationTests.swift", with: "etc/fastvlmd.toml")
         let sample = try String(contentsOfFile: path, encoding: .utf8)
         let plain = try DaemonConfiguration(toml: sample, file: "sample")
         #expect(plain.watches == [DaemonConfiguration.Watch(path: "/srv/cameras")])

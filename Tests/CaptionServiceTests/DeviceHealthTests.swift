@@ -10,7 +10,9 @@ import Testing
 
     @Test func theHottestZoneCountsAndAbsurdValuesDoNot() throws {
         let folder = try ScratchFolder()
-        for (zone, text) in [("0", "41500\n"), ("1", "61500\n"), ("2", "-274000\n"), ("3", "garbage"), ("4", "9000000")] {
+        for (zone, text) in [
+            ("0", "41500\n"), ("1", "61500\n"), ("2", "-274000\n"), ("3", "garbage"), ("4", "9000000"),
+        ] {
             let place = URL(filePath: folder.path).appending(path: "thermal_zone\(zone)")
             try FileManager.default.createDirectory(at: place, withIntermediateDirectories: true)
             try Data(text.utf8).write(to: place.appending(path: "temp"))

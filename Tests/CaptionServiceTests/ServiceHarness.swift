@@ -79,7 +79,8 @@ final class ScratchFolder: Sendable {
     /// Puts a file in place by a rename, as careful uploaders do, with a JPEG's end marker.
     func drop(_ text: String, _ name: String) throws {
         let place = URL(filePath: path).appending(path: name)
-        try FileManager.default.createDirectory(at: place.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(
+            at: place.deletingLastPathComponent(), withIntermediateDirectories: true)
         try Data(Array(text.utf8) + [0xff, 0xd9]).write(to: place, options: .atomic)
     }
 

@@ -42,7 +42,8 @@ import Testing
                         ) { kernels, out in
                             var shape = fv_depthwise(
                                 kernel: Int32(kernel), stride: Int32(stride), multiplier: Int32(multiplier),
-                                channels: Int32(channels), in_height: Int32(height), in_width: Int32(width), in_first_row: 0,
+                                channels: Int32(channels), in_height: Int32(height), in_width: Int32(width),
+                                in_first_row: 0,
                                 gelu: gelu)
                             kernels.depthwise(
                                 &shape, input, weights, bias, out, Int32(rows.lowerBound), Int32(rows.upperBound))
@@ -104,7 +105,8 @@ import Testing
                     bias.withUnsafeBufferPointer { bias in
                         residual.withUnsafeBufferPointer { residual in
                             var ending = fv_ending(
-                                scale: parts & 1 != 0 ? scale.baseAddress : nil, bias: parts & 2 != 0 ? bias.baseAddress : nil,
+                                scale: parts & 1 != 0 ? scale.baseAddress : nil,
+                                bias: parts & 2 != 0 ? bias.baseAddress : nil,
                                 residual: parts & 4 != 0 ? residual.baseAddress : nil, ld_residual: ld,
                                 gelu: parts & 8 != 0 ? 1 : 0)
                             kernels.finish(sums, ld, &ending, out, columns, Int32(rows), Int32(columns))
@@ -191,10 +193,14 @@ import Testing
             let key = numbers.floats(keys * headDim)
             let value = numbers.floats(keys * headDim)
             for firstVisible in [keys, keys - queries + 1] {
-                compare("attention \(queries) x \(keys) x \(headDim) from \(firstVisible)", count: queries * headDim, tolerance: 5e-6) {
+                compare(
+                    "attention \(queries) x \(keys) x \(headDim) from \(firstVisible)", count: queries * headDim,
+                    tolerance: 5e-6
+                ) {
                     kernels, out in
                     var shape = fv_attention(
-                        queries: Int32(queries), keys: Int32(keys), head_dim: Int32(headDim), first_visible: Int32(firstVisible),
+                        queries: Int32(queries), keys: Int32(keys), head_dim: Int32(headDim),
+                        first_visible: Int32(firstVisible),
                         scale: 0.3, ld_query: headDim, ld_key: headDim, ld_value: headDim, ld_out: headDim)
                     var scratch = [Float](repeating: .nan, count: fv_attention_scratch(Int32(keys), Int32(headDim)))
                     kernels.attention(&shape, query, key, value, out, &scratch)
@@ -223,8 +229,12 @@ import Testing
                 var out = Guarded(halves.count)
                 out.write { fv_f32_kernels_for(isa)!.pointee.expand(halves, element, $0, halves.count) }
                 #expect(out.isIntact)
-                let expected = halves.map { element == FV_F16 ? Float(Float16(bitPattern: $0)) : Float(bitPattern: UInt32($0) << 16) }
-                let wrong = zip(out.values, expected).filter { $0.bitPattern != $1.bitPattern && !($0.isNaN && $1.isNaN) }
+                let expected = halves.map {
+                    element == FV_F16 ? Float(Float16(bitPattern: $0)) : Float(bitPattern: UInt32($0) << 16)
+                }
+                let wrong = zip(out.values, expected).filter {
+                    $0.bitPattern != $1.bitPattern && !($0.isNaN && $1.isNaN)
+                }
                 #expect(wrong.isEmpty, "\(name(isa)) \(element): \(wrong.prefix(3))")
             }
         }

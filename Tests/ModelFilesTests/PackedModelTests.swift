@@ -167,7 +167,8 @@ import Testing
     @Test func theAccuracyAtEachResolutionIsKeptAndChecked() throws {
         var identity = ModelIdentity(name: "Tiny gate", resolutions: [64, 128])
         identity.accuracy = [
-            ResolutionAccuracy(pixels: 64, general: 40, text: 10.5), ResolutionAccuracy(pixels: 128, general: 50, presence: 60),
+            ResolutionAccuracy(pixels: 64, general: 40, text: 10.5),
+            ResolutionAccuracy(pixels: 128, general: 50, presence: 60),
         ]
         let source = try TinyCheckpoint().open(in: folder)
         #expect(try pack(source, .f32, identity: identity).identity.accuracy == identity.accuracy)
@@ -175,8 +176,10 @@ import Testing
         func refusal(_ change: (inout [ResolutionAccuracy]) -> Void) -> String? {
             var changed = identity
             change(&changed.accuracy!)
-            return #expect(throws: ModelFileError.self) { try pack(source, .f32, as: "refused.fastvlm", identity: changed) }?
-                .message
+            return #expect(throws: ModelFileError.self) {
+                try pack(source, .f32, as: "refused.fastvlm", identity: changed)
+            }?
+            .message
         }
         #expect(refusal { $0.removeLast() }?.contains("[64]") == true)
         #expect(refusal { $0[1].pixels = 64 }?.contains("[64, 64]") == true)
