@@ -9,7 +9,12 @@ struct CaptionedFolder: Sendable {
     /// Its place in the configuration.
     let number: Int
     /// Tokens of its prompts, besides the picture's.
-    let textTokens: Int
+    private let textTokens: Int
+    /// What the results say of where its pictures came from.
+    func origin(of candidate: FrameCandidate) -> String {
+        guard watch.isSpool, let source = candidate.path.parts.dropLast().first else { return "watch:\(watch.name)" }
+        return "\(watch.name):\(String(decoding: source, as: UTF8.self))"
+    }
     /// Where sidecars go if not beside the pictures.
     private let mirror: SidecarStore?
     private let logger: Logger
@@ -88,11 +93,23 @@ struct CaptionedFolder: Sendable {
             document, for: candidate.path.bytes, isCurrent: { candidate.isCurrent })
     }
 
+    /// What is asked about the picture, and the tokens of its prompts where they are known.
+    func tasks(for candidate: FrameCandidate) -> (tasks: PictureTasks, textTokens: Int?) {
+        guard watch.isSpool, let note = candidate.path.parent.appending(Spool.noteName(of: candidate.path.name)),
+            let frame = try? candidate.folder.claim(note, limit: 65_536),
+            let request = try? JSONDecoder().decode(Spool.Request.self, from: Data(frame.bytes))
+        else { return (watch.tasks, textTokens) }
+        var tasks = watch.tasks
+        if let prompt = request.prompt { tasks.prompt = prompt }
+        if let budget = request.budget { tasks.budget = budget }
+        return (tasks, nil)
+    }
+
     /// What the sidecar says of where the picture came from.
     func source(of candidate: FrameCandidate, sha256: String? = nil) -> SidecarDocument.Source {
         SidecarDocument.Source(
             file: candidate.path.name, sha256: sha256, bytes: candidate.identity.size,
-            modified: Timestamp(nanoseconds: candidate.identity.modified), origin: "watch:\(watch.name)")
+            modified: Timestamp(nanoseconds: candidate.identity.modified), origin: origin(of: candidate))
     }
 
     /// Beside the pictures, the store is on the very folder that the picture was found in.

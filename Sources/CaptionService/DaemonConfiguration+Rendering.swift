@@ -18,6 +18,7 @@ extension DaemonConfiguration {
         budgetTable["miss_target"] = budget.missTarget
         if let directory = budget.profileDirectory { budgetTable["profile_directory"] = directory }
         top["budget"] = budgetTable
+        if let socket { top["socket"] = socket.table }
         let array = TOMLArray()
         for watch in watches { array.append(watch.table) }
         top["watch"] = array
@@ -33,23 +34,41 @@ extension DaemonConfiguration.Watch {
         table["recursive"] = recursive
         table["include"] = TOMLArray(include)
         table["exclude"] = TOMLArray(exclude)
-        table["prompt"] = tasks.prompt
-        if let resolution = tasks.resolution { table["resolution"] = resolution }
-        if !tasks.followsBudget { table["resolution"] = "off" }
-        if let budget = tasks.budget { table["budget_ms"] = budget }
-        table["when_late"] = tasks.whenLate.rawValue
-        table["max_tokens"] = tasks.maxTokens
-        table["temperature"] = tasks.temperature
-        table["top_p"] = tasks.topP
-        table["seed"] = Int(clamping: tasks.seed)
+        tasks.write(to: table)
+        return table
+    }
+}
+
+extension DaemonConfiguration.Socket {
+    fileprivate var table: TOMLTable {
+        let table = TOMLTable()
+        table["path"] = path
+        table["allow_users"] = TOMLArray(allowedUsers)
+        table["allow_groups"] = TOMLArray(allowedGroups)
+        if let spool { table["spool"] = spool }
+        tasks.write(to: table)
+        return table
+    }
+}
+
+extension PictureTasks {
+    fileprivate func write(to table: TOMLTable) {
+        table["prompt"] = prompt
+        if let resolution = resolution { table["resolution"] = resolution }
+        if !followsBudget { table["resolution"] = "off" }
+        if let budget = budget { table["budget_ms"] = budget }
+        table["when_late"] = whenLate.rawValue
+        table["max_tokens"] = maxTokens
+        table["temperature"] = temperature
+        table["top_p"] = topP
+        table["seed"] = Int(clamping: seed)
         let questions = TOMLArray()
-        for question in tasks.questions {
+        for question in self.questions {
             let entry = TOMLTable()
             entry["id"] = question.id
             entry["question"] = question.text
             questions.append(entry)
         }
-        if !tasks.questions.isEmpty { table["questions"] = questions }
-        return table
+        if !self.questions.isEmpty { table["questions"] = questions }
     }
 }

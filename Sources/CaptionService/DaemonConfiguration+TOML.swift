@@ -55,6 +55,17 @@ extension DaemonConfiguration {
             defaults = try table.pictureTasks(defaults)
             try table.finish()
         }
+        var socket: Socket?
+        if var table = try top.subtable("socket") {
+            var told = Socket()
+            told.path = try table.string("path") ?? told.path
+            told.allowedUsers = try table.strings("allow_users") ?? []
+            told.allowedGroups = try table.strings("allow_groups") ?? []
+            told.spool = try table.string("spool")
+            told.tasks = try table.pictureTasks(defaults)
+            try table.finish()
+            socket = told
+        }
         var watches: [Watch] = []
         for var table in try top.subtables("watch") {
             var watch = Watch(
@@ -67,13 +78,13 @@ extension DaemonConfiguration {
             watches.append(watch)
         }
         try top.finish()
-        self.init(model: model, sidecars: sidecars, budget: budget, watches: watches)
+        self.init(model: model, sidecars: sidecars, budget: budget, socket: socket, watches: watches)
         try validate(subject: "the configuration '\(file)'")
     }
 }
 
 extension ConfigurationTable {
-    /// The keys that `[defaults]` and each `[[watch]]` share; what is absent stays as in `defaults`.
+    /// The keys that `[defaults]`, `[socket]` and each `[[watch]]` share; what is absent stays as in `defaults`.
     fileprivate mutating func pictureTasks(_ defaults: PictureTasks) throws(ConfigurationError) -> PictureTasks {
         var tasks = defaults
         tasks.prompt = try string("prompt") ?? tasks.prompt

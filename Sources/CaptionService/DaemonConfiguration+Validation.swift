@@ -75,9 +75,10 @@ extension DaemonConfiguration {
         guard (0...256).contains(model.threads) else {
             throw invalid("model.threads", "\(model.threads)", "0 (all cores) to 256")
         }
-        guard !watches.isEmpty else {
+        guard !watches.isEmpty || socket != nil else {
             throw ConfigurationError(
-                .missingKey, "Cannot use \(subject): there is no folder to watch. Add a [[watch]] with path = \"…\".")
+                .missingKey,
+                "Cannot use \(subject): there is no folder to watch. Add a [[watch]] with path = \"…\", or a [socket].")
         }
         guard watches.count <= Self.watchLimit else {
             throw invalid("watch", "\(watches.count) folders", "at most \(Self.watchLimit)")
@@ -91,7 +92,8 @@ extension DaemonConfiguration {
         if let directory = budget.profileDirectory, !directory.hasPrefix("/") {
             throw invalid("budget.profile_directory", "'\(directory)'", "an absolute path")
         }
-        var names = Set<String>()
+        try socket?.validate(subject: subject)
+        var names: Set<String> = socket?.spool == nil ? [] : [Spool.watchName]
         for (index, watch) in watches.enumerated() {
             let place = "watch[\(index)]"
             guard watch.path.hasPrefix("/") else {
@@ -119,8 +121,8 @@ extension DaemonConfiguration {
     /// A folder inside another that is watched with its subfolders would have each picture captioned twice.
     private func refuseNestedFolders(subject: String) throws(ConfigurationError) {
         func components(_ path: String) -> [Substring] { path.split(separator: "/").filter { $0 != "." } }
-        for outer in watches {
-            for inner in watches where inner.name != outer.name {
+        for outer in allWatches {
+            for inner in allWatches where inner.name != outer.name {
                 let (outside, inside) = (components(outer.path), components(inner.path))
                 guard inside.starts(with: outside), outer.recursive || inside.count == outside.count else { continue }
                 throw ConfigurationError(
@@ -129,5 +131,30 @@ extension DaemonConfiguration {
                         + "one of them, or set recursive = false on the outer one.")
             }
         }
+    }
+}
+
+extension DaemonConfiguration.Socket {
+    /// Most bytes of the socket's path: the system has room for 107, and some are needed beside it at the start.
+    public static let pathByteLimit = 100
+    /// Most users, and most groups, that are named.
+    public static let allowedLimit = 64
+
+    fileprivate func validate(subject: String) throws(ConfigurationError) {
+        func invalid(_ key: String, _ value: String, _ expected: String) -> ConfigurationError {
+            ConfigurationError(.invalidValue, "Cannot use \(subject): socket.\(key) is \(value), expected \(expected).")
+        }
+        guard path.hasPrefix("/"), !path.hasSuffix("/"), path.utf8.count <= Self.pathByteLimit,
+            !path.utf8.contains(0)
+        else {
+            throw invalid("path", "'\(path)'", "an absolute path of at most \(Self.pathByteLimit) bytes")
+        }
+        for (key, names) in [("allow_users", allowedUsers), ("allow_groups", allowedGroups)] {
+            guard names.count <= Self.allowedLimit, names.allSatisfy({ (1...64).contains($0.utf8.count) }) else {
+                throw invalid(key, "\(names)", "at most \(Self.allowedLimit) names or numbers")
+            }
+        }
+        if let spool, !spool.hasPrefix("/") { throw invalid("spool", "'\(spool)'", "an absolute path") }
+        try tasks.validate(subject: subject, place: "socket")
     }
 }

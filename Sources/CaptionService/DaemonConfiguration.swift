@@ -7,7 +7,9 @@ public struct DaemonConfiguration: Sendable, Equatable {
     public var model: Model
     public var sidecars = Sidecars()
     public var budget = Budget()
-    /// The folders to watch, at least one.
+    /// What programs on this machine may send over a socket. The default, nil, is nothing: there is no socket.
+    public var socket: Socket?
+    /// The folders to watch, at least one where there is no socket.
     public var watches: [Watch]
 
     /// `[model]`
@@ -63,6 +65,8 @@ public struct DaemonConfiguration: Sendable, Equatable {
         /// Files, and folders with all that is in them, that are left out; patterns as above. The default is none.
         public var exclude: [String] = []
         public var tasks = PictureTasks()
+        /// Whether what is asked about a picture may lie beside it.
+        var isSpool = false
 
         public init(path: String, name: String? = nil) {
             self.path = path
@@ -70,15 +74,48 @@ public struct DaemonConfiguration: Sendable, Equatable {
         }
     }
 
-    public init(model: Model, sidecars: Sidecars = Sidecars(), budget: Budget = Budget(), watches: [Watch]) {
+    /// `[socket]`
+    public struct Socket: Sendable, Equatable {
+        /// An absolute path of at most 100 bytes. The default is `/run/fastvlmd/api.sock`.
+        public var path = Socket.usualPath
+        /// Users, by name or number, who may connect. The default, like that of `allowedGroups`, is none; where both are
+        /// empty, everyone may who can open the socket.
+        public var allowedUsers: [String] = []
+        /// Groups, by name or number, whose members may connect.
+        public var allowedGroups: [String] = []
+        /// Where frames that nobody waits for are kept until their turn comes, an absolute path. The default, nil, takes
+        /// none.
+        public var spool: String?
+        /// What is asked about each frame that does not say otherwise.
+        public var tasks = PictureTasks()
+
+        public static let usualPath = "/run/fastvlmd/api.sock"
+
+        public init() {}
+    }
+
+    public init(
+        model: Model, sidecars: Sidecars = Sidecars(), budget: Budget = Budget(), socket: Socket? = nil,
+        watches: [Watch]
+    ) {
         self.model = model
         self.sidecars = sidecars
         self.budget = budget
+        self.socket = socket
         self.watches = watches
     }
 
-    /// Whether some folder's budget decides anything.
-    var hasBudget: Bool { watches.contains { $0.tasks.budget != nil && $0.tasks.followsBudget } }
+    /// Whether some folder's budget decides anything, or a request's may.
+    var hasBudget: Bool { socket != nil || watches.contains { $0.tasks.budget != nil && $0.tasks.followsBudget } }
+
+    /// The folders to watch, with the spool.
+    var allWatches: [Watch] {
+        guard let socket, let spool = socket.spool else { return watches }
+        var watch = Watch(path: spool, name: Spool.watchName)
+        watch.tasks = socket.tasks
+        watch.isSpool = true
+        return watches + [watch]
+    }
 }
 
 /// What to ask about each picture, and how long an answer may be.

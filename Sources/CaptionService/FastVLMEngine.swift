@@ -35,7 +35,15 @@ public actor FastVLMEngine: PictureEngine {
     public func run(
         _ tasks: PictureTasks, on picture: [UInt8], plan: FramePlan?
     ) async throws(EngineError) -> PictureReport {
-        try reader.run(tasks, on: picture, plan: plan, isCancelled: { Task.isCancelled })
+        try await run(tasks, on: picture, plan: plan, onText: nil)
+    }
+
+    public func run(
+        _ tasks: PictureTasks, on picture: [UInt8], plan: FramePlan?,
+        onText: (@Sendable (_ reply: Int, _ text: String) -> Void)?
+    ) async throws(EngineError) -> PictureReport {
+        try reader.run(
+            tasks, on: picture, plan: plan, isCancelled: { Task.isCancelled }, onText: { onText?($0, $1) })
     }
 }
 

@@ -1,6 +1,5 @@
 public import FrameSources
 internal import Images
-internal import LatencyBudget
 public import Logging
 public import ServiceLifecycle
 public import Sidecars
@@ -11,11 +10,8 @@ public import Sidecars
 /// happens before it is committed, the next scan finds the picture again.
 public struct FolderCaptionService: Service {
     private let source: FolderSource
-    private let engine: any PictureEngine
+    private let answerer: FrameAnswerer
     private let folders: [String: CaptionedFolder]
-    /// Nil where no folder has a budget.
-    private let planner: FramePlanner?
-    private let degraded: Set<String>
     private let onCommit: @Sendable (CommittedResult) -> Void
     private let logger: Logger
 
@@ -34,16 +30,35 @@ public struct FolderCaptionService: Service {
         requiresFolders: Bool = false, degraded: Set<String> = [], logger: Logger,
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
+        let planner =
+            configuration.hasBudget
+            ? planner
+                ?? FramePlanner(
+                    ladder: engine.ladder, missTarget: configuration.budget.missTarget, signals: { .sample() },
+                    logger: logger)
+            : nil
+        try self.init(
+            configuration, answerer: FrameAnswerer(engine: engine, planner: planner, degraded: degraded),
+            options: options, requiresFolders: requiresFolders, logger: logger, onCommit: onCommit)
+    }
+
+    /// As the other, for folders that share the engine with other sources.
+    public init(
+        _ configuration: DaemonConfiguration, answerer: FrameAnswerer, options: FolderSourceOptions = .init(),
+        requiresFolders: Bool = false, logger: Logger,
+        onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
+    ) throws(DaemonError) {
         var folders: [String: CaptionedFolder] = [:]
-        for (number, watch) in configuration.watches.enumerated() {
+        for (number, watch) in configuration.allWatches.enumerated() {
             folders[watch.name] = try CaptionedFolder(
-                watch, number: number, textTokens: engine.textTokens(of: watch.tasks), sidecars: configuration.sidecars,
-                isRequired: requiresFolders, logger: logger)
+                watch, number: number, textTokens: answerer.engine.textTokens(of: watch.tasks),
+                sidecars: configuration.sidecars, isRequired: requiresFolders, logger: logger)
         }
         let known = folders
+        let source: FolderSource
         do {
             source = try FolderSource(
-                folders: configuration.watches.map { watch in
+                folders: configuration.allWatches.map { watch in
                     WatchedFolder(
                         id: watch.name, path: watch.path, isRecursive: watch.recursive,
                         filter: NameFilter(include: watch.include, exclude: watch.exclude))
@@ -55,18 +70,16 @@ public struct FolderCaptionService: Service {
         } catch {
             throw DaemonError(.folder, error.message)
         }
+        self.source = source
         self.folders = folders
-        self.engine = engine
-        self.planner =
-            configuration.hasBudget
-            ? planner
-                ?? FramePlanner(
-                    ladder: engine.ladder, missTarget: configuration.budget.missTarget, signals: { .sample() },
-                    logger: logger)
-            : nil
-        self.degraded = degraded
+        self.answerer = answerer
         self.onCommit = onCommit
         self.logger = logger
+        answerer.condition.add {
+            ServiceCondition.Part(
+                waiting: source.counters.waiting,
+                degraded: source.degraded.values.reduce(into: []) { $0.formUnion($1.map(\.rawValue)) })
+        }
     }
 
     /// What happened so far.
@@ -88,7 +101,7 @@ public struct FolderCaptionService: Service {
         {
             source.finish(candidate, await caption(candidate))
         }
-        planner?.keepWhatWasLearned()
+        answerer.planner?.keepWhatWasLearned()
         await source.stop()
     }
 
@@ -97,100 +110,72 @@ public struct FolderCaptionService: Service {
         guard let folder = folders[candidate.root] else { return .vanished }
         var logger = logger
         logger[metadataKey: "picture"] = "\(candidate.root)/\(candidate.path)"
-        let start = ContinuousClock.now
-        let queued = (start - candidate.arrival).milliseconds
-        let frame: ClaimedFrame
-        do {
-            frame = try candidate.claim(limit: ImageLimits().bytes)
-        } catch {
-            switch error.kind {
-            case .vanished, .notARegularFile: return .vanished
-            case .changed: return .superseded
-            case .tooLarge:
-                let document = refusal("too_many_bytes", error.message, folder.source(of: candidate))
-                return await commit(document, candidate, folder, logger)
-            case .resource, .invalid:
-                await hold(for: error.message, attempt: 0, logger)
-                return .putBack
-            }
+        let turn = await answerer.desk.turn(claim(of: candidate, folder)) { await answer(candidate, folder) }
+        guard case .taken(let step) = turn else { return .putBack }
+        switch step {
+        case .outcome(let outcome): return outcome
+        case .hold(let reason):
+            await hold(for: reason, attempt: 0, logger)
+            return .putBack
+        case .commit(let document): return await commit(document, candidate, folder, logger)
         }
-        let source = folder.source(of: candidate, sha256: frame.sha256)
-        let tasks = folder.watch.tasks
-        let planned = planner.map { _ in plannedFrame(candidate, folder, frame.bytes, start) }
-        var plan: FramePlan?
-        if let planner, let planned {
-            switch planner.plan(planned) {
-            case .run(let decided): plan = decided
-            case .expired(let reason):
-                let document = expired(reason.rawValue, nil, tasks, source, candidate, queued: queued)
-                return await commit(document, candidate, folder, logger)
-            }
-        }
-        // From the beginning of the budget, as its `ms` are.
-        let elapsed = planned.map { (ContinuousClock.now - $0.arrival).milliseconds } ?? 0
-        let predicted = plan.map { Milliseconds(elapsed + $0.plan.predicted.total) }
-        let document: SidecarDocument
-        do {
-            let report = try await engine.run(tasks, on: frame.bytes, plan: plan)
-            let end = ContinuousClock.now
-            let isInTime = tasks.budget.map { (end - (planned?.arrival ?? candidate.arrival)).milliseconds <= $0 }
-            var isMet = isInTime ?? true
-            if let planner, let planned, let plan {
-                isMet = planner.answered(report, planned, of: plan, isInTime: isInTime)
-            }
-            document = SidecarDocument(
-                report, tasks: tasks, model: engine.model, source: source, queued: queued,
-                total: (end - candidate.arrival).milliseconds, plan: plan?.plan,
-                budget: tasks.budget.map {
-                    SidecarDocument.Budget(milliseconds: Milliseconds($0), predicted: predicted, met: isMet)
-                }, health: health)
-        } catch {
-            switch error.code {
-            case .picture: document = refusal(error.pictureCode ?? "unreadable", error.message, source)
-            case .request: document = refusal("request", error.message, source)
-            case .late:
-                if let plan { planner?.gaveUp(error.spent, of: plan) }
-                document = expired("given_up", predicted, tasks, source, candidate, queued: queued)
-            case .cancelled: return .putBack
-            case .model, .resources:
-                await hold(for: error.message, attempt: 0, logger)
-                return .putBack
-            }
-        }
-        return await commit(document, candidate, folder, logger)
     }
 
-    /// What the planner is to know of a candidate that was taken up at `start`.
-    ///
-    /// A picture that a scan found has lain on the disk for a time that nobody knows: its budget begins when its turn comes,
-    /// and while it waits it takes nothing from the others.
-    private func plannedFrame(
-        _ candidate: FrameCandidate, _ folder: CaptionedFolder, _ bytes: [UInt8], _ start: ContinuousClock.Instant
-    ) -> FramePlanner.Frame {
-        FramePlanner.Frame(
-            tasks: folder.watch.tasks, source: folder.number,
-            arrival: candidate.sign == .found ? start : candidate.arrival, textTokens: folder.textTokens,
-            sourcePixels: (try? ImageDecoder.probe(bytes)).map { Double($0.width) * Double($0.height) },
-            defaultResolution: engine.defaultResolution,
-            waiting: source.waiting.compactMap { waiting in
+    /// What is left to do for a picture when its turn is over and others may use the engine.
+    private enum Step: Sendable {
+        case commit(SidecarDocument)
+        case outcome(FrameOutcome)
+        /// Nothing is known against the picture: it comes again after a pause.
+        case hold(String)
+    }
+
+    /// How the picture competes: one that has a budget and has just come by its deadline, the others as backlog.
+    private func claim(of candidate: FrameCandidate, _ folder: CaptionedFolder) -> FrameDesk.Claim {
+        let tasks = folder.tasks(for: candidate).tasks
+        let budget = candidate.sign != .found && tasks.followsBudget ? tasks.budget : nil
+        return FrameDesk.Claim(
+            source: folder.origin(of: candidate), kind: budget == nil ? .backlog : .request, arrival: candidate.arrival,
+            budget: budget)
+    }
+
+    /// Reads the file and has it answered; its turn has come.
+    private func answer(_ candidate: FrameCandidate, _ folder: CaptionedFolder) async -> (Step, FrameEnding) {
+        let start = ContinuousClock.now
+        let claimed: ClaimedFrame
+        do {
+            claimed = try candidate.claim(limit: ImageLimits().bytes)
+        } catch {
+            switch error.kind {
+            case .vanished, .notARegularFile: return (.outcome(.vanished), .vanished)
+            case .changed: return (.outcome(.superseded), .superseded)
+            case .tooLarge:
+                return (
+                    .commit(answerer.refusal("too_many_bytes", error.message, folder.source(of: candidate))), .refused
+                )
+            case .resource, .invalid: return (.hold(error.message), .vanished)
+            }
+        }
+        // A picture that a scan found has lain on the disk for a time that nobody knows: its budget begins when its turn
+        // comes, and while it waits it takes nothing from the others.
+        let (tasks, textTokens) = folder.tasks(for: candidate)
+        var frame = FrameAnswerer.Frame(
+            claimed.bytes, source: folder.source(of: candidate, sha256: claimed.sha256), tasks: tasks,
+            sourceNumber: folder.number, arrival: candidate.arrival, start: start,
+            budgetStart: candidate.sign == .found ? start : candidate.arrival, textTokens: textTokens)
+        if answerer.planner != nil {
+            frame.waiting = source.waiting.compactMap { waiting in
                 guard waiting.sign != .found, let tasks = folders[waiting.root]?.watch.tasks, tasks.followsBudget else {
                     return nil
                 }
                 return tasks.budget.map { (waiting.arrival, $0) }
-            })
-    }
-
-    /// The result of a picture that is not answered for want of time.
-    private func expired(
-        _ reason: String, _ predicted: Milliseconds?, _ tasks: PictureTasks, _ source: SidecarDocument.Source,
-        _ candidate: FrameCandidate, queued: Double
-    ) -> SidecarDocument {
-        SidecarDocument(
-            expired: reason,
-            budget: tasks.budget.map {
-                SidecarDocument.Budget(milliseconds: Milliseconds($0), predicted: predicted, met: false)
-            }, model: engine.model, source: source, queued: queued,
-            total: (ContinuousClock.now - candidate.arrival).milliseconds, health: health)
+            }
+        }
+        let answer = await answerer.answer(frame)
+        switch answer {
+        case .document(let document): return (.commit(document), answer.ending)
+        case .cancelled: return (.outcome(.putBack), answer.ending)
+        case .failed(let error): return (.hold(error.message), answer.ending)
+        }
     }
 
     /// Commits `document`; where the disk refuses, keeps it and tries again for as long as it takes.
@@ -202,7 +187,7 @@ public struct FolderCaptionService: Service {
             do {
                 let start = ContinuousClock.now
                 try folder.commit(document, for: candidate)
-                planner?.committed(in: (ContinuousClock.now - start).milliseconds)
+                answerer.planner?.committed(in: (ContinuousClock.now - start).milliseconds)
                 log(document, logger)
                 onCommit(CommittedResult(folder: candidate.root, path: candidate.path, document: document))
                 return .done
@@ -228,16 +213,6 @@ public struct FolderCaptionService: Service {
         let pause = Duration.seconds(min(60, 1 << min(attempt, 6)))
         logger.warning("\(reason)", metadata: ["retry_in": "\(pause)"])
         try? await cancelWhenGracefulShutdown { try await Task.sleep(for: pause) }
-    }
-
-    private func refusal(_ code: String, _ reason: String, _ source: SidecarDocument.Source) -> SidecarDocument {
-        SidecarDocument(refusal: code, reason: reason, model: engine.model, source: source, health: health)
-    }
-
-    private var health: SidecarDocument.Health {
-        let folders = source.degraded.values.reduce(into: Set<String>()) { $0.formUnion($1.map(\.rawValue)) }
-        return SidecarDocument.Health(
-            .sample(), queue: source.counters.waiting, degraded: degraded.union(folders).sorted())
     }
 
     private func log(_ document: SidecarDocument, _ logger: Logger) {

@@ -21,9 +21,31 @@ public protocol PictureEngine: Sendable {
     func run(
         _ tasks: PictureTasks, on picture: [UInt8], plan: FramePlan?
     ) async throws(EngineError) -> PictureReport
+
+    /// The same, and `onText` receives each reply's text as it is said; `reply` is 0 for the caption, if one is wanted, and
+    /// counts on through the answers. May be called on any thread.
+    ///
+    /// The default says each reply at once when all are there.
+    func run(
+        _ tasks: PictureTasks, on picture: [UInt8], plan: FramePlan?,
+        onText: (@Sendable (_ reply: Int, _ text: String) -> Void)?
+    ) async throws(EngineError) -> PictureReport
 }
 
 extension PictureEngine {
+    public func run(
+        _ tasks: PictureTasks, on picture: [UInt8], plan: FramePlan?,
+        onText: (@Sendable (_ reply: Int, _ text: String) -> Void)?
+    ) async throws(EngineError) -> PictureReport {
+        let report = try await run(tasks, on: picture, plan: plan)
+        if let onText {
+            for (index, reply) in ((report.caption.map { [$0] } ?? []) + report.answers).enumerated() {
+                onText(index, reply.text)
+            }
+        }
+        return report
+    }
+
     /// Reads `picture` and does `tasks` without a budget.
     public func run(_ tasks: PictureTasks, on picture: [UInt8]) async throws(EngineError) -> PictureReport {
         try await run(tasks, on: picture, plan: nil)

@@ -98,6 +98,46 @@ import Testing
         #expect(try DaemonConfiguration(toml: configuration.toml, file: "printed") == configuration)
     }
 
+    @Test func theSocketHasItsOwnTable() throws {
+        let configuration = try DaemonConfiguration(
+            toml: """
+                [model]
+                path = "/m.fastvlm"
+                [defaults]
+                budget_ms = 800
+                [socket]
+                path = "/run/x/api.sock"
+                allow_users = ["camera", "1000"]
+                allow_groups = ["video"]
+                spool = "/var/spool/fastvlmd"
+                prompt = "What is there?"
+                """, file: "test.toml")
+        let socket = try #require(configuration.socket)
+        #expect(socket.path == "/run/x/api.sock" && socket.spool == "/var/spool/fastvlmd")
+        #expect(socket.allowedUsers == ["camera", "1000"] && socket.allowedGroups == ["video"])
+        #expect(socket.tasks.prompt == "What is there?" && socket.tasks.budget == 800)
+        #expect(configuration.watches.isEmpty)
+        #expect(try DaemonConfiguration(toml: configuration.toml, file: "printed") == configuration)
+    }
+
+    @Test(arguments: [
+        ("path = \"api.sock\"", "socket.path"), ("path = \"/\(String(repeating: "x", count: 100))\"", "100 bytes"),
+        ("spool = \"here\"", "socket.spool"), ("allow_users = [\"\"]", "socket.allow_users"),
+        ("allow_groups = 5", "socket.allow_groups"), ("max_tokens = 0", "socket.max_tokens"),
+    ])
+    func aSocketThatCannotBeIsRefused(line: String, key: String) throws {
+        let error = try #require(failure(Self.minimal + "\n[socket]\n" + line + "\n"))
+        #expect(error.code == .invalidValue && error.message.contains(key), "\(error.message)")
+    }
+
+    @Test func theSpoolIsAWatchedFolderOfItsOwn() {
+        let watch = "[model]\npath = \"/m\"\n[socket]\nspool = \"/s/spool\"\n[[watch]]\npath = "
+        #expect(failure(watch + "\"/s\"")?.code == .conflict)
+        #expect(failure(watch + "\"/other/spool\"")?.code == .conflict)
+        #expect(failure(watch + "\"/other\"") == nil)
+        #expect(failure("[model]\npath = \"/m\"\n[socket]\ncolour = 1")?.code == .unknownKey)
+    }
+
     @Test func anUnknownKeyIsNamedWithTheKnownOnes() throws {
         let error = try #require(failure(Self.minimal + "\npromt = \"typo\"\n"))
         #expect(error.code == .unknownKey)
@@ -175,8 +215,10 @@ import Testing
         #expect(full.watches[0].tasks.budget == 800)
         #expect(full.budget.profileDirectory == "/var/lib/fastvlmd")
         #expect(full.watches[0].tasks.questions.map(\.id) == ["lamp"])
+        #expect(full.socket?.path == "/run/fastvlmd/api.sock" && full.socket?.spool == "/var/lib/fastvlmd/spool")
         // What has no default in the file is taken out; the rest must equal the defaults.
         full.sidecars.directory = nil
+        full.socket = nil
         full.budget.profileDirectory = nil
         full.watches[0].tasks.budget = nil
         full.watches[0].tasks.questions = []
