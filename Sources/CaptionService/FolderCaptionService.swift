@@ -15,6 +15,8 @@ public struct FolderCaptionService: Service {
     private let folders: [String: CaptionedFolder]
     /// Nil where no folder has a budget.
     private let planner: FramePlanner?
+    /// Nil where crashes are not counted.
+    private let journal: InFlightJournal?
     private let degraded: Set<String>
     private let onCommit: @Sendable (CommittedResult) -> Void
     private let logger: Logger
@@ -24,13 +26,14 @@ public struct FolderCaptionService: Service {
     /// - Parameters:
     ///   - planner: Keeps the budgets of all folders; not asked where no folder has one. The default knows nothing of the
     ///     device and learns it from the first pictures.
+    ///   - journal: Counts the crashes of the process that each picture was in flight at. The default, nil, counts none.
     ///   - options: How folders are watched.
     ///   - requiresFolders: Whether a folder that is missing is an error. The default is false: it is waited for.
     ///   - degraded: What is known not to work as it should, for the results' health.
     ///   - onCommit: Told of each result when its sidecar is on the disk.
     public init(
         _ configuration: DaemonConfiguration, engine: any PictureEngine, planner: FramePlanner? = nil,
-        options: FolderSourceOptions = .init(),
+        journal: InFlightJournal? = nil, options: FolderSourceOptions = .init(),
         requiresFolders: Bool = false, degraded: Set<String> = [], logger: Logger,
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
@@ -64,6 +67,7 @@ public struct FolderCaptionService: Service {
                     ladder: engine.ladder, missTarget: configuration.budget.missTarget, signals: { .sample() },
                     logger: logger)
             : nil
+        self.journal = journal
         self.degraded = degraded
         self.onCommit = onCommit
         self.logger = logger
@@ -84,9 +88,20 @@ public struct FolderCaptionService: Service {
         }
         logger.info(
             "Watching", metadata: ["folders": "\(folders.values.map(\.watch.path).sorted().joined(separator: ", "))"])
-        while !Task.isShuttingDownGracefully, let candidate = await cancelWhenGracefulShutdown({ await source.next() })
-        {
-            source.finish(candidate, await caption(candidate))
+        await withGracefulShutdownHandler {
+            while !Task.isShuttingDownGracefully,
+                let candidate = await cancelWhenGracefulShutdown({ await source.next() })
+            {
+                let key = InFlightKey(candidate)
+                let crashes = journal?.note(key) ?? 0
+                let isPoison = crashes >= InFlightJournal.crashLimit
+                let outcome = isPoison ? await refusePoison(candidate, crashes) : await caption(candidate)
+                source.finish(candidate, outcome)
+                journal?.clear(key, isSettled: outcome != .putBack)
+            }
+        } onGracefulShutdown: {
+            // However that ends, it was asked for.
+            journal?.pause()
         }
         planner?.keepWhatWasLearned()
         await source.stop()
@@ -160,6 +175,20 @@ public struct FolderCaptionService: Service {
         return await commit(document, candidate, folder, logger)
     }
 
+    /// Refuses a picture that was in flight whenever the process crashed, without looking into it.
+    private func refusePoison(_ candidate: FrameCandidate, _ crashes: Int) async -> FrameOutcome {
+        guard let folder = folders[candidate.root] else { return .vanished }
+        var logger = logger
+        logger[metadataKey: "picture"] = "\(candidate.root)/\(candidate.path)"
+        let source = folder.source(
+            of: candidate, sha256: (try? candidate.claim(limit: ImageLimits().bytes))?.sha256)
+        let document = refusal(
+            "poison",
+            "The program crashed \(crashes) times while it worked on this picture: it is not tried again. Remove this file "
+                + "to have it tried once more.", source)
+        return await commit(document, candidate, folder, logger)
+    }
+
     /// What the planner is to know of a candidate that was taken up at `start`.
     ///
     /// A picture that a scan found has lain on the disk for a time that nobody knows: its budget begins when its turn comes,
@@ -227,6 +256,9 @@ public struct FolderCaptionService: Service {
     private func hold(for reason: String, attempt: Int, _ logger: Logger) async {
         let pause = Duration.seconds(min(60, 1 << min(attempt, 6)))
         logger.warning("\(reason)", metadata: ["retry_in": "\(pause)"])
+        // Who ends the process now does not end it because of the picture.
+        journal?.pause()
+        defer { journal?.resume() }
         try? await cancelWhenGracefulShutdown { try await Task.sleep(for: pause) }
     }
 
