@@ -52,7 +52,7 @@ let package = Package(
         .target(
             name: "CaptionService",
             dependencies: [
-                "FastVLM", "FrameSources", "Images", "LatencyBudget", "ModelFiles", "Sidecars",
+                "Digests", "FastVLM", "FrameSources", "Images", "LatencyBudget", "ModelFiles", "Sidecars",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),

@@ -48,6 +48,7 @@ public struct Daemon: Sendable {
         folders = try FolderCaptionService(
             configuration, engine: engine,
             planner: configuration.hasBudget ? Self.planner(configuration, engine, logger) : nil,
+            journal: InFlightJournal(directory: ProfileStore.usualDirectory, logger: logger),
             requiresFolders: requiresFolders, degraded: degraded, logger: logger)
         self.logger = logger
     }

@@ -12,6 +12,8 @@ public struct FolderCaptionService: Service {
     private let source: FolderSource
     private let answerer: FrameAnswerer
     private let folders: [String: CaptionedFolder]
+    /// Nil where crashes are not counted.
+    private let journal: InFlightJournal?
     private let onCommit: @Sendable (CommittedResult) -> Void
     private let logger: Logger
 
@@ -20,13 +22,14 @@ public struct FolderCaptionService: Service {
     /// - Parameters:
     ///   - planner: Keeps the budgets of all folders; not asked where no folder has one. The default knows nothing of the
     ///     device and learns it from the first pictures.
+    ///   - journal: Counts the crashes of the process that each picture was in flight at. The default, nil, counts none.
     ///   - options: How folders are watched.
     ///   - requiresFolders: Whether a folder that is missing is an error. The default is false: it is waited for.
     ///   - degraded: What is known not to work as it should, for the results' health.
     ///   - onCommit: Told of each result when its sidecar is on the disk.
     public init(
         _ configuration: DaemonConfiguration, engine: any PictureEngine, planner: FramePlanner? = nil,
-        options: FolderSourceOptions = .init(),
+        journal: InFlightJournal? = nil, options: FolderSourceOptions = .init(),
         requiresFolders: Bool = false, degraded: Set<String> = [], logger: Logger,
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
@@ -39,13 +42,13 @@ public struct FolderCaptionService: Service {
             : nil
         try self.init(
             configuration, answerer: FrameAnswerer(engine: engine, planner: planner, degraded: degraded),
-            options: options, requiresFolders: requiresFolders, logger: logger, onCommit: onCommit)
+            journal: journal, options: options, requiresFolders: requiresFolders, logger: logger, onCommit: onCommit)
     }
 
     /// As the other, for folders that share the engine with other sources.
     public init(
-        _ configuration: DaemonConfiguration, answerer: FrameAnswerer, options: FolderSourceOptions = .init(),
-        requiresFolders: Bool = false, logger: Logger,
+        _ configuration: DaemonConfiguration, answerer: FrameAnswerer, journal: InFlightJournal? = nil,
+        options: FolderSourceOptions = .init(), requiresFolders: Bool = false, logger: Logger,
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
         var folders: [String: CaptionedFolder] = [:]
@@ -73,6 +76,7 @@ public struct FolderCaptionService: Service {
         self.source = source
         self.folders = folders
         self.answerer = answerer
+        self.journal = journal
         self.onCommit = onCommit
         self.logger = logger
         answerer.condition.add {
@@ -97,9 +101,17 @@ public struct FolderCaptionService: Service {
         }
         logger.info(
             "Watching", metadata: ["folders": "\(folders.values.map(\.watch.path).sorted().joined(separator: ", "))"])
-        while !Task.isShuttingDownGracefully, let candidate = await cancelWhenGracefulShutdown({ await source.next() })
-        {
-            source.finish(candidate, await caption(candidate))
+        await withGracefulShutdownHandler {
+            while !Task.isShuttingDownGracefully,
+                let candidate = await cancelWhenGracefulShutdown({ await source.next() })
+            {
+                let outcome = await caption(candidate)
+                source.finish(candidate, outcome)
+                journal?.clear(InFlightKey(candidate), isSettled: outcome != .putBack)
+            }
+        } onGracefulShutdown: {
+            // However that ends, it was asked for.
+            journal?.pause()
         }
         answerer.planner?.keepWhatWasLearned()
         await source.stop()
@@ -138,9 +150,13 @@ public struct FolderCaptionService: Service {
             budget: budget)
     }
 
-    /// Reads the file and has it answered; its turn has come.
+    /// Reads the file and has it answered; its turn has come, so from here on a crash may be its fault.
     private func answer(_ candidate: FrameCandidate, _ folder: CaptionedFolder) async -> (Step, FrameEnding) {
         let start = ContinuousClock.now
+        let crashes = journal?.note(InFlightKey(candidate)) ?? 0
+        guard crashes < InFlightJournal.crashLimit else {
+            return (.commit(poisonRefusal(candidate, folder, crashes)), .refused)
+        }
         let claimed: ClaimedFrame
         do {
             claimed = try candidate.claim(limit: ImageLimits().bytes)
@@ -178,6 +194,17 @@ public struct FolderCaptionService: Service {
         }
     }
 
+    /// The refusal of a picture that was in flight whenever the process crashed, which nobody looks into.
+    private func poisonRefusal(
+        _ candidate: FrameCandidate, _ folder: CaptionedFolder, _ crashes: Int
+    ) -> SidecarDocument {
+        let source = folder.source(of: candidate, sha256: (try? candidate.claim(limit: ImageLimits().bytes))?.sha256)
+        return answerer.refusal(
+            "poison",
+            "The program crashed \(crashes) times while it worked on this picture: it is not tried again. Remove this file "
+                + "to have it tried once more.", source)
+    }
+
     /// Commits `document`; where the disk refuses, keeps it and tries again for as long as it takes.
     private func commit(
         _ document: SidecarDocument, _ candidate: FrameCandidate, _ folder: CaptionedFolder, _ logger: Logger
@@ -212,6 +239,9 @@ public struct FolderCaptionService: Service {
     private func hold(for reason: String, attempt: Int, _ logger: Logger) async {
         let pause = Duration.seconds(min(60, 1 << min(attempt, 6)))
         logger.warning("\(reason)", metadata: ["retry_in": "\(pause)"])
+        // Who ends the process now does not end it because of the picture.
+        journal?.pause()
+        defer { journal?.resume() }
         try? await cancelWhenGracefulShutdown { try await Task.sleep(for: pause) }
     }
 
