@@ -18,6 +18,11 @@ extension DaemonConfiguration {
         budgetTable["miss_target"] = budget.missTarget
         if let directory = budget.profileDirectory { budgetTable["profile_directory"] = directory }
         top["budget"] = budgetTable
+        if let file = status.file {
+            let table = TOMLTable()
+            table["file"] = file
+            top["status"] = table
+        }
         let array = TOMLArray()
         for watch in watches { array.append(watch.table) }
         top["watch"] = array
@@ -33,6 +38,14 @@ extension DaemonConfiguration.Watch {
         table["recursive"] = recursive
         table["include"] = TOMLArray(include)
         table["exclude"] = TOMLArray(exclude)
+        table["mode"] = mode.rawValue
+        if mode == .live { table["keep_newest"] = keepNewest }
+        table["reprocess"] = reprocess.rawValue
+        switch sidecars {
+        case .common: break
+        case .beside: table["sidecars"] = "beside"
+        case .folder(let folder): table["sidecars"] = folder
+        }
         table["prompt"] = tasks.prompt
         if let resolution = tasks.resolution { table["resolution"] = resolution }
         if !tasks.followsBudget { table["resolution"] = "off" }

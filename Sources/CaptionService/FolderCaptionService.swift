@@ -10,14 +10,16 @@ public import Sidecars
 /// One picture at a time: the engine uses every core. The sidecar is the record that a picture is done; whatever
 /// happens before it is committed, the next scan finds the picture again.
 public struct FolderCaptionService: Service {
-    private let source: FolderSource
-    private let engine: any PictureEngine
-    private let folders: [String: CaptionedFolder]
+    let source: FolderSource
+    let engine: any PictureEngine
+    let folders: CaptionedFolders
     /// Nil where no folder has a budget.
     private let planner: FramePlanner?
     private let degraded: Set<String>
+    private let heartbeat: Heartbeat
+    private let onWatching: @Sendable () -> Void
     private let onCommit: @Sendable (CommittedResult) -> Void
-    private let logger: Logger
+    let logger: Logger
 
     /// Opens the folders and removes what unfinished commits left in them.
     ///
@@ -27,11 +29,14 @@ public struct FolderCaptionService: Service {
     ///   - options: How folders are watched.
     ///   - requiresFolders: Whether a folder that is missing is an error. The default is false: it is waited for.
     ///   - degraded: What is known not to work as it should, for the results' health.
+    ///   - heartbeat: Beats while a picture is in work. The default is one of its own.
+    ///   - onWatching: Called once, when the folders are watched.
     ///   - onCommit: Told of each result when its sidecar is on the disk.
     public init(
         _ configuration: DaemonConfiguration, engine: any PictureEngine, planner: FramePlanner? = nil,
         options: FolderSourceOptions = .init(),
-        requiresFolders: Bool = false, degraded: Set<String> = [], logger: Logger,
+        requiresFolders: Bool = false, degraded: Set<String> = [], heartbeat: Heartbeat = Heartbeat(), logger: Logger,
+        onWatching: @escaping @Sendable () -> Void = {},
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
         var folders: [String: CaptionedFolder] = [:]
@@ -40,14 +45,10 @@ public struct FolderCaptionService: Service {
                 watch, number: number, textTokens: engine.textTokens(of: watch.tasks), sidecars: configuration.sidecars,
                 isRequired: requiresFolders, logger: logger)
         }
-        let known = folders
+        let known = CaptionedFolders(folders)
         do {
             source = try FolderSource(
-                folders: configuration.watches.map { watch in
-                    WatchedFolder(
-                        id: watch.name, path: watch.path, isRecursive: watch.recursive,
-                        filter: NameFilter(include: watch.include, exclude: watch.exclude))
-                },
+                folders: configuration.watches.map(\.folder),
                 options: options,
                 questions: FrameQuestions(
                     hasEnd: { tail, _ in ImageFormat.allCases.contains { $0.hasEndMarker(inTail: tail) } },
@@ -55,7 +56,9 @@ public struct FolderCaptionService: Service {
         } catch {
             throw DaemonError(.folder, error.message)
         }
-        self.folders = folders
+        self.folders = known
+        self.heartbeat = heartbeat
+        self.onWatching = onWatching
         self.engine = engine
         self.planner =
             configuration.hasBudget
@@ -83,10 +86,13 @@ public struct FolderCaptionService: Service {
             throw DaemonError(.folder, error.message)
         }
         logger.info(
-            "Watching", metadata: ["folders": "\(folders.values.map(\.watch.path).sorted().joined(separator: ", "))"])
+            "Watching", metadata: ["folders": "\(folders.all.values.map(\.watch.path).sorted().joined(separator: ", "))"])
+        onWatching()
         while !Task.isShuttingDownGracefully, let candidate = await cancelWhenGracefulShutdown({ await source.next() })
         {
+            heartbeat.begin()
             source.finish(candidate, await caption(candidate))
+            heartbeat.end()
         }
         planner?.keepWhatWasLearned()
         await source.stop()
@@ -204,6 +210,7 @@ public struct FolderCaptionService: Service {
                 try folder.commit(document, for: candidate)
                 planner?.committed(in: (ContinuousClock.now - start).milliseconds)
                 log(document, logger)
+                source.note(candidate, result: document.status.name)
                 onCommit(CommittedResult(folder: candidate.root, path: candidate.path, document: document))
                 return .done
             } catch {
@@ -213,6 +220,7 @@ public struct FolderCaptionService: Service {
                 case .conflict, .invalid:
                     // The result has no place, and trying again would change nothing.
                     logger.error("\(error.message)")
+                    source.note(candidate, result: "unplaced")
                     return .done
                 case .resource:
                     await hold(for: error.message, attempt: attempt, logger)
@@ -227,6 +235,8 @@ public struct FolderCaptionService: Service {
     private func hold(for reason: String, attempt: Int, _ logger: Logger) async {
         let pause = Duration.seconds(min(60, 1 << min(attempt, 6)))
         logger.warning("\(reason)", metadata: ["retry_in": "\(pause)"])
+        heartbeat.end()
+        defer { heartbeat.begin() }
         try? await cancelWhenGracefulShutdown { try await Task.sleep(for: pause) }
     }
 
