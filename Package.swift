@@ -26,6 +26,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.100.0"),
     ],
     targets: [
         // C rooms: nothing above them is known to them.
@@ -49,10 +50,12 @@ let package = Package(
         // Outer rooms.
         .target(name: "Sidecars", dependencies: ["Digests"], swiftSettings: swiftSettings),
         .target(name: "FrameSources", dependencies: ["CInotifyTools", "Digests"], swiftSettings: swiftSettings),
+        .target(name: "ServiceManager", swiftSettings: swiftSettings),
         .target(
             name: "CaptionService",
             dependencies: [
-                "Digests", "FastVLM", "FrameSources", "Images", "LatencyBudget", "ModelFiles", "Sidecars",
+                "Digests", "FastVLM", "FrameSources", "Images", "Kernels", "LatencyBudget", "ModelFiles",
+                "ServiceManager", "Sidecars",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -62,7 +65,7 @@ let package = Package(
         .executableTarget(
             name: "fastvlmd",
             dependencies: [
-                "CaptionService",
+                "CaptionService", "ServiceManager",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -72,6 +75,9 @@ let package = Package(
             dependencies: [
                 "CaptionService", "FastVLM", "Images", "Kernels", "ModelFiles", "Plots", "Sidecars",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: swiftSettings),
 
@@ -88,10 +94,12 @@ let package = Package(
         .testTarget(name: "LatencyBudgetTests", dependencies: ["LatencyBudget"], swiftSettings: swiftSettings),
         .testTarget(name: "SidecarsTests", dependencies: ["Sidecars"], swiftSettings: swiftSettings),
         .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources"], swiftSettings: swiftSettings),
+        .testTarget(name: "ServiceManagerTests", dependencies: ["ServiceManager"], swiftSettings: swiftSettings),
         .testTarget(
             name: "CaptionServiceTests",
             dependencies: [
-                "CaptionService", "FastVLM", "FrameSources", "Kernels", "LatencyBudget", "ModelFiles", "Sidecars",
+                "CaptionService", "FastVLM", "FrameSources", "Kernels", "LatencyBudget", "ModelFiles", "ServiceManager",
+                "Sidecars",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ], swiftSettings: swiftSettings),

@@ -7,24 +7,29 @@ internal import Sidecars
 struct CaptionedFolder: Sendable {
     let watch: DaemonConfiguration.Watch
     /// Its place in the configuration.
-    let number: Int
+    var number: Int
+    /// What holds for the folders that name no place of their own.
+    let sidecars: DaemonConfiguration.Sidecars
+    /// When it began to be watched, in nanoseconds since 1970.
+    let since: Int64
     /// Tokens of its prompts, besides the picture's.
     private let textTokens: Int
-    /// What the results say of where its pictures came from.
-    func origin(of candidate: FrameCandidate) -> String {
-        guard watch.isSpool, let source = candidate.path.parts.dropLast().first else { return "watch:\(watch.name)" }
-        return "\(watch.name):\(String(decoding: source, as: UTF8.self))"
-    }
     /// Where sidecars go if not beside the pictures.
     private let mirror: SidecarStore?
     private let logger: Logger
 
     /// Checks the folder, makes the sidecars' own folder if there is one, and removes what unfinished commits left.
+    ///
+    /// - Parameters:
+    ///   - removesTemporaries: Whether what unfinished commits left is removed; only where no commit can be at work.
+    ///   - since: When it began to be watched. The default, nil, is now.
     init(
         _ watch: DaemonConfiguration.Watch, number: Int, textTokens: Int, sidecars: DaemonConfiguration.Sidecars,
-        isRequired: Bool, logger: Logger
+        removesTemporaries: Bool = true, isRequired: Bool, since: Int64? = nil, logger: Logger
     ) throws(DaemonError) {
         self.watch = watch
+        self.sidecars = sidecars
+        self.since = since ?? Timestamp.now.milliseconds * 1_000_000
         self.number = number
         self.textTokens = textTokens
         self.logger = logger
@@ -42,6 +47,7 @@ struct CaptionedFolder: Sendable {
                 "A watched folder is missing; it is taken up when it appears.", metadata: ["folder": "\(watch.path)"])
         }
         mirror = try Self.mirror(of: watch, sidecars)
+        guard removesTemporaries else { return }
         do {
             let store = try mirror ?? (isThere ? SidecarStore(path: watch.path) : nil)
             try store?.removeOwnTemporaries(recursive: watch.recursive)
@@ -54,8 +60,12 @@ struct CaptionedFolder: Sendable {
     private static func mirror(
         of watch: DaemonConfiguration.Watch, _ sidecars: DaemonConfiguration.Sidecars
     ) throws(DaemonError) -> SidecarStore? {
-        guard let directory = sidecars.directory else { return nil }
-        let place = "\(directory)/\(watch.name)"
+        let place: String
+        switch (watch.sidecars, sidecars.directory) {
+        case (.folder(let folder), _): place = folder
+        case (.common, let directory?): place = "\(directory)/\(watch.name)"
+        case (.beside, _), (.common, nil): return nil
+        }
         do {
             try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
             return try SidecarStore(path: place, mirrors: true)
@@ -63,7 +73,7 @@ struct CaptionedFolder: Sendable {
             throw DaemonError(
                 .folder,
                 "Cannot keep the sidecars of '\(watch.path)' in '\(place)': it cannot be made or opened by "
-                    + "this user. Check its permissions, or set another sidecars.directory.")
+                    + "this user. Check its permissions, or name another place in the configuration.")
         }
     }
 
@@ -71,9 +81,9 @@ struct CaptionedFolder: Sendable {
     func isDone(_ candidate: FrameCandidate) -> Bool {
         do {
             switch try store(for: candidate).existing(for: candidate.path.bytes) {
-            case .absent: return false
+            case .absent: return watch.reprocess == .new && wasThereBefore(candidate)
             case .own(let sidecar):
-                return sidecar.matches(
+                return watch.reprocess != .changed || sidecar.matches(
                     bytes: candidate.identity.size, modifiedNanoseconds: candidate.identity.modified)
             case .foreign:
                 logger.warning(
@@ -85,6 +95,12 @@ struct CaptionedFolder: Sendable {
             // Not known now: the commit looks again before it writes anything.
             return false
         }
+    }
+
+    /// True if a scan found the picture and it lay there before the folder was watched: moving a file into place changes
+    /// its entry's time, if not its content's.
+    private func wasThereBefore(_ candidate: FrameCandidate) -> Bool {
+        candidate.sign == .found && candidate.entryChanged.map { $0 < since } ?? false
     }
 
     /// Commits `document` unless the picture has changed.
@@ -103,6 +119,12 @@ struct CaptionedFolder: Sendable {
         if let prompt = request.prompt { tasks.prompt = prompt }
         if let budget = request.budget { tasks.budget = budget }
         return (tasks, nil)
+    }
+
+    /// What the results say of where its pictures came from.
+    func origin(of candidate: FrameCandidate) -> String {
+        guard watch.isSpool, let source = candidate.path.parts.dropLast().first else { return "watch:\(watch.name)" }
+        return "\(watch.name):\(String(decoding: source, as: UTF8.self))"
     }
 
     /// What the sidecar says of where the picture came from.

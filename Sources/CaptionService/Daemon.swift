@@ -1,88 +1,165 @@
 public import Logging
-internal import FastVLM
-internal import FrameSources
+public import ServiceLifecycle
+public import ServiceManager
+public import FrameSources
 internal import Kernels
 internal import LatencyBudget
-internal import ModelFiles
-internal import ServiceLifecycle
+internal import Sidecars
 internal import UnixSignals
 
-/// The whole daemon: a model, the folders that it watches, and the signals that it obeys.
+/// The whole daemon: a model, the folders that it watches, the signals that it obeys, and what it tells of itself.
 public struct Daemon: Sendable {
+    public let engine: any PictureEngine
+    public let metrics: ServiceMetrics
     private let folders: FolderCaptionService
+    private let heartbeat: Heartbeat
+    private let state: DaemonState
+    private let reload: ConfigurationReload
+    private let started = Timestamp.now
+    private let place: Place
     private let logger: Logger
+
+    /// Where the daemon's configuration and its orders come from.
+    public struct Place: Sendable {
+        /// The configuration's file, read anew at SIGHUP. The default, nil, is none.
+        public var file: String?
+        /// The default, nil, is nobody who wants to be told.
+        public var notifier: ServiceNotifier?
+        /// How often the service manager wants to hear that the daemon moves; nil if it does not.
+        public var watchdog: Duration?
+        /// Where the status file is if the configuration names none: `$RUNTIME_DIRECTORY`.
+        public var runtimeDirectory: String?
+
+        public init(
+            file: String? = nil, notifier: ServiceNotifier? = nil, watchdog: Duration? = nil,
+            runtimeDirectory: String? = nil
+        ) {
+            self.file = file
+            self.notifier = notifier
+            self.watchdog = watchdog
+            self.runtimeDirectory = runtimeDirectory
+        }
+    }
 
     /// How long a picture that is in work at SIGTERM may take before it is put back: with the rest of the way out,
     /// the daemon is gone within 30 seconds.
     static let shutdownPatience = Duration.seconds(20)
+    /// The longest that one block of the encoder or one token takes anywhere.
+    static let workPatience = Duration.seconds(180)
+    /// The longest that a look at one folder, however full, takes.
+    static let watchPatience = Duration.seconds(60)
 
-    /// Loads the model and opens the folders.
+    /// Opens the folders.
     ///
-    /// - Parameter requiresFolders: Whether a watched folder that is missing is an error. The default is false: the
-    ///   daemon says so and waits for it, because a camera's share may be mounted later.
+    /// - Parameters:
+    ///   - heartbeat: Beats while the engine works.
+    ///   - requiresFolders: Whether a watched folder that is missing is an error. The default is false: the
+    ///     daemon says so and waits for it, because a camera's share may be mounted later.
+    ///   - degraded: What is known not to work as it should.
+    ///   - options: How folders are watched.
+    ///   - onCommit: Told of each result when its sidecar is on the disk.
     public init(
-        _ configuration: DaemonConfiguration, requiresFolders: Bool = false, logger: Logger
+        _ configuration: DaemonConfiguration, engine: any PictureEngine, planner: FramePlanner? = nil,
+        journal: InFlightJournal? = nil, heartbeat: Heartbeat = Heartbeat(), requiresFolders: Bool = false, degraded: Set<String> = [],
+        options: FolderSourceOptions = .init(), place: Place = Place(), logger: Logger,
+        onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
-        let engine: FastVLMEngine
-        do {
-            let model = try FastVLMModel(path: configuration.model.path)
-            engine = try FastVLMEngine(model, threads: configuration.model.threads)
-            logger.info(
-                "Model loaded",
-                metadata: [
-                    "name": "\(model.prepared.name)", "precision": "\(model.prepared.precision.rawValue)",
-                    "digest": "\(model.prepared.digest)", "kernels": "\(InstructionSet.best.rawValue)",
-                ])
-        } catch let error as ModelFileError {
-            throw DaemonError(.model, error.message)
-        } catch let error as EngineError {
-            throw DaemonError(.resources, error.message)
-        } catch {
-            throw DaemonError(.model, "Cannot load the model '\(configuration.model.path)': \(error).")
-        }
-        var degraded: Set<String> = []
-        if let warning = (try? BLAS.shared())?.diagnosis.warning {
-            logger.warning("\(warning)")
-            degraded.insert("blas_core")
-        }
-        folders = try FolderCaptionService(
-            configuration, engine: engine,
-            planner: configuration.hasBudget ? Self.planner(configuration, engine, logger) : nil,
-            journal: InFlightJournal(directory: ProfileStore.usualDirectory, logger: logger),
-            requiresFolders: requiresFolders, degraded: degraded, logger: logger)
+        let state = DaemonState(DaemonState.Content(configuration: configuration, degraded: degraded))
+        let metrics = ServiceMetrics()
+        let watching = OnWatching()
+        let folders = try FolderCaptionService(
+            configuration, engine: engine, planner: planner, journal: journal, options: options,
+            requiresFolders: requiresFolders, degraded: degraded, heartbeat: heartbeat, logger: logger, onWatching: { watching.call() },
+            onCommit: {
+                metrics.record($0.document)
+                onCommit($0)
+            })
+        self.engine = engine
+        self.metrics = metrics
+        self.folders = folders
+        self.heartbeat = heartbeat
+        self.state = state
+        self.place = place
         self.logger = logger
+        reload = ConfigurationReload(
+            file: place.file, folders: folders, state: state, metrics: metrics, logger: logger)
+        let daemon = self
+        watching.set {
+            state.change { $0.phase = ServiceStatus.watching }
+            daemon.place.notifier?.tell(.ready, .status(daemon.status.summary))
+        }
     }
 
-    /// Starts from the profile of this device, if there is one.
-    private static func planner(_ configuration: DaemonConfiguration, _ engine: FastVLMEngine, _ logger: Logger)
-        -> FramePlanner
-    {
-        FramePlanner(
-            ladder: engine.ladder, missTarget: configuration.budget.missTarget,
-            store: ProfileStore(
-                directory: configuration.budget.profileDirectory ?? ProfileStore.usualDirectory,
-                identity: engine.profileIdentity),
-            signals: { .sample() }, logger: logger)
-    }
-
-    /// Runs until SIGTERM or SIGINT; SIGHUP asks for a scan of all folders.
-    public func run() async throws {
+    /// Runs until SIGTERM or SIGINT; SIGHUP has the configuration read anew and all folders looked through.
+    ///
+    /// - Parameter services: What else runs, for example a socket; they end before the folders do.
+    public func run(services: [any Service] = []) async throws {
+        var all: [ServiceGroupConfiguration.ServiceConfiguration] = []
+        if let interval = place.watchdog, let notifier = place.notifier {
+            all.append(.init(service: watchdog(interval, notifier)))
+        }
+        let (place, state) = (place, state)
+        all.append(
+            .init(
+                service: StatusService(
+                    notifier: place.notifier, logger: logger,
+                    file: { Self.statusFile(state.now.configuration, place) }, status: { status })))
+        all.append(.init(service: folders))
+        all += services.map { .init(service: $0) }
+        all.append(.init(service: HangUpService { await reload.reload(telling: place.notifier) { status.summary } }))
+        all.append(
+            .init(
+                service: StoppingService {
+                    state.change { $0.phase = "stopping" }
+                    place.notifier?.tell(.stopping, .status("Finishing the picture at hand"))
+                }))
         var configuration = ServiceGroupConfiguration(
-            services: [.init(service: folders), .init(service: RescanOnHangUp(folders: folders))],
-            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            services: all, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         configuration.maximumGracefulShutdownDuration = Self.shutdownPatience
         try await ServiceGroup(configuration: configuration).run()
         logger.info("Stopped", metadata: ["done": "\(folders.counters.done)"])
     }
-}
 
-/// Scans all folders at SIGHUP.
-private struct RescanOnHangUp: Service {
-    let folders: FolderCaptionService
+    /// How the daemon is, but for what the device shows.
+    public var status: ServiceStatus {
+        let (now, totals, statuses) = (state.now, metrics.totals, folders.statuses)
+        let oldest = folders.frames.compactMap(\.oldestPending).max()
+        return ServiceStatus(
+            state: now.phase, started: started, model: SidecarDocument.Model(engine.model),
+            kernels: InstructionSet.best.rawValue, folders: statuses, queue: statuses.reduce(0) { $0 + $1.waiting },
+            oldestPending: oldest.map { ($0.milliseconds / 100).rounded() / 10 },
+            budget: ServiceStatus.Budget(met: totals.budgetsMet, missed: totals.budgetsMissed),
+            lastResult: totals.last,
+            configuration: ServiceStatus.Configuration(file: place.file, reloads: totals.reloads, problem: now.problem),
+            degraded: now.degraded.sorted())
+    }
 
-    func run() async throws {
-        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
-            folders.requestScan()
-        }
+    /// The status with what the device shows now, as JSON.
+    public var statusText: String { status.withDevice.json }
+
+    /// All metrics in the text format of Prometheus.
+    ///
+    /// - Parameter frames: Frames of other sources than folders.
+    public func metricsText(frames: [SourceFrames] = []) -> String {
+        metrics.text(status, frames: folders.frames + frames, device: (.sample(), .sample()))
+    }
+
+    /// For tests: as SIGHUP.
+    package func hangUp() async { await reload.reload(telling: place.notifier) { status.summary } }
+
+    private func watchdog(_ interval: Duration, _ notifier: ServiceNotifier) -> WatchdogService {
+        let (folders, heartbeat) = (folders, heartbeat)
+        return WatchdogService(
+            interval: interval, notifier: notifier,
+            parts: [
+                .init("the folders' watcher", patience: Self.watchPatience) { folders.slowestTurn },
+                .init("the engine", patience: Self.workPatience) { heartbeat.silence },
+            ], logger: logger)
+    }
+
+    private static func statusFile(_ configuration: DaemonConfiguration, _ place: Place) -> StatusFile? {
+        if let file = configuration.status.file { return file.isEmpty ? nil : StatusFile(path: file) }
+        // systemd lists several folders with colons between them.
+        return place.runtimeDirectory?.split(separator: ":").first.map { StatusFile(path: "\($0)/status.json") }
     }
 }

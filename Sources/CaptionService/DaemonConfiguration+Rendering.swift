@@ -19,6 +19,11 @@ extension DaemonConfiguration {
         if let directory = budget.profileDirectory { budgetTable["profile_directory"] = directory }
         top["budget"] = budgetTable
         if let socket { top["socket"] = socket.table }
+        if let file = status.file {
+            let table = TOMLTable()
+            table["file"] = file
+            top["status"] = table
+        }
         let array = TOMLArray()
         for watch in watches { array.append(watch.table) }
         top["watch"] = array
@@ -34,6 +39,14 @@ extension DaemonConfiguration.Watch {
         table["recursive"] = recursive
         table["include"] = TOMLArray(include)
         table["exclude"] = TOMLArray(exclude)
+        table["mode"] = mode.rawValue
+        if mode == .live { table["keep_newest"] = keepNewest }
+        table["reprocess"] = reprocess.rawValue
+        switch sidecars {
+        case .common: break
+        case .beside: table["sidecars"] = "beside"
+        case .folder(let folder): table["sidecars"] = folder
+        }
         tasks.write(to: table)
         return table
     }

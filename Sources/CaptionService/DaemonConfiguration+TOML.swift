@@ -50,6 +50,11 @@ extension DaemonConfiguration {
             budget.profileDirectory = try table.string("profile_directory")
             try table.finish()
         }
+        var status = Status()
+        if var table = try top.subtable("status") {
+            status.file = try table.string("file")
+            try table.finish()
+        }
         var defaults = PictureTasks()
         if var table = try top.subtable("defaults") {
             defaults = try table.pictureTasks(defaults)
@@ -73,13 +78,38 @@ extension DaemonConfiguration {
             watch.recursive = try table.bool("recursive") ?? watch.recursive
             watch.include = try table.strings("include") ?? watch.include
             watch.exclude = try table.strings("exclude") ?? watch.exclude
+            try watch.takePolicies(&table)
             watch.tasks = try table.pictureTasks(defaults)
             try table.finish()
             watches.append(watch)
         }
         try top.finish()
-        self.init(model: model, sidecars: sidecars, budget: budget, socket: socket, watches: watches)
+        self.init(
+            model: model, sidecars: sidecars, budget: budget, status: status, socket: socket, watches: watches)
         try validate(subject: "the configuration '\(file)'")
+    }
+}
+
+extension DaemonConfiguration.Watch {
+    /// Which pictures of the folder are read, and where their results go.
+    fileprivate mutating func takePolicies(_ table: inout ConfigurationTable) throws(ConfigurationError) {
+        if let word = try table.word("mode", Mode.allCases.map(\.rawValue)) { mode = Mode(rawValue: word) ?? mode }
+        if let count = try table.integer("keep_newest", Self.keepNewestRange) {
+            guard mode == .live else {
+                throw table.invalid("keep_newest", "\(count)", expected: "nothing, because mode is not \"live\"")
+            }
+            keepNewest = count
+        }
+        // What lay there before is of no use to who wants to know how things are now.
+        if mode == .live { reprocess = .new }
+        if let word = try table.word("reprocess", Reprocess.allCases.map(\.rawValue)) {
+            reprocess = Reprocess(rawValue: word) ?? reprocess
+        }
+        switch try table.string("sidecars") {
+        case nil: break
+        case "beside": sidecars = .beside
+        case let folder?: sidecars = .folder(folder)
+        }
     }
 }
 

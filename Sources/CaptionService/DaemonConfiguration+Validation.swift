@@ -66,6 +66,10 @@ extension DaemonConfiguration.Budget {
     public static let missTargetRange = 0.001...0.5
 }
 
+extension DaemonConfiguration.Watch {
+    public static let keepNewestRange = 1...64
+}
+
 extension DaemonConfiguration {
     /// Checks every value and what must hold between them; `subject` names the whole in messages.
     public func validate(subject: String) throws(ConfigurationError) {
@@ -93,7 +97,11 @@ extension DaemonConfiguration {
             throw invalid("budget.profile_directory", "'\(directory)'", "an absolute path")
         }
         try socket?.validate(subject: subject)
+        if let file = status.file, !file.isEmpty, !file.hasPrefix("/") || file.hasSuffix("/") {
+            throw invalid("status.file", "'\(file)'", "an absolute path, or \"\" for none")
+        }
         var names: Set<String> = socket?.spool == nil ? [] : [Spool.watchName]
+        var places = Set<String>()
         for (index, watch) in watches.enumerated() {
             let place = "watch[\(index)]"
             guard watch.path.hasPrefix("/") else {
@@ -109,6 +117,23 @@ extension DaemonConfiguration {
                 throw ConfigurationError(
                     .conflict,
                     "Cannot use \(subject): two watched folders are called '\(watch.name)'. Give one another name.")
+            }
+            guard Watch.keepNewestRange.contains(watch.keepNewest) else {
+                throw invalid("\(place).keep_newest", "\(watch.keepNewest)", "\(Watch.keepNewestRange)")
+            }
+            if case .common = watch.sidecars, let directory = sidecars.directory {
+                places.insert("\(directory)/\(watch.name)")
+            }
+            if case .folder(let folder) = watch.sidecars {
+                guard folder.hasPrefix("/") else {
+                    throw invalid("\(place).sidecars", "'\(folder)'", "an absolute path, or \"beside\"")
+                }
+                guard places.insert(folder).inserted else {
+                    throw ConfigurationError(
+                        .conflict,
+                        "Cannot use \(subject): two watched folders keep their sidecars in '\(folder)'. Give each a folder "
+                            + "of its own.")
+                }
             }
             try watch.tasks.validate(subject: subject, place: place)
         }

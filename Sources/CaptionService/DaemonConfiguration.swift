@@ -7,6 +7,7 @@ public struct DaemonConfiguration: Sendable, Equatable {
     public var model: Model
     public var sidecars = Sidecars()
     public var budget = Budget()
+    public var status = Status()
     /// What programs on this machine may send over a socket. The default, nil, is nothing: there is no socket.
     public var socket: Socket?
     /// The folders to watch, at least one where there is no socket.
@@ -50,6 +51,17 @@ public struct DaemonConfiguration: Sendable, Equatable {
         }
     }
 
+    /// `[status]`
+    public struct Status: Sendable, Equatable {
+        /// A file that says how the daemon is, for those who read files; empty: none. The default, nil, is `status.json` in
+        /// `$RUNTIME_DIRECTORY`, and none without that.
+        public var file: String?
+
+        public init(file: String? = nil) {
+            self.file = file
+        }
+    }
+
     /// `[[watch]]`
     public struct Watch: Sendable, Equatable {
         /// The folder, an absolute path.
@@ -64,9 +76,42 @@ public struct DaemonConfiguration: Sendable, Equatable {
         public var include: [String] = []
         /// Files, and folders with all that is in them, that are left out; patterns as above. The default is none.
         public var exclude: [String] = []
+        /// Whether every picture is wanted, or only the newest. The default is every one.
+        public var mode = Mode.durable
+        /// How many pictures of a live folder wait, 1...64. The default is 1.
+        public var keepNewest = 1
+        /// Which pictures are read. The default is those without a result for their content.
+        public var reprocess = Reprocess.changed
+        /// Where results go. The default is what holds for all.
+        public var sidecars = SidecarPlace.common
         public var tasks = PictureTasks()
         /// Whether what is asked about a picture may lie beside it.
         var isSpool = false
+
+        public enum Mode: String, Sendable, CaseIterable {
+            /// Every picture gets its result.
+            case durable
+            /// The newest pictures first; those that newer ones overtake are dropped without a result.
+            case live
+        }
+
+        public enum Reprocess: String, Sendable, CaseIterable {
+            /// Those that come while the folder is watched and have no result.
+            case new
+            /// Those without a result.
+            case missing
+            /// Those without a result, and those that changed since.
+            case changed
+        }
+
+        public enum SidecarPlace: Sendable, Equatable {
+            /// As `[sidecars]` says.
+            case common
+            /// Beside the pictures.
+            case beside
+            /// In the same relative places beneath this folder.
+            case folder(String)
+        }
 
         public init(path: String, name: String? = nil) {
             self.path = path
@@ -95,12 +140,14 @@ public struct DaemonConfiguration: Sendable, Equatable {
     }
 
     public init(
-        model: Model, sidecars: Sidecars = Sidecars(), budget: Budget = Budget(), socket: Socket? = nil,
+        model: Model, sidecars: Sidecars = Sidecars(), budget: Budget = Budget(), status: Status = Status(),
+        socket: Socket? = nil,
         watches: [Watch]
     ) {
         self.model = model
         self.sidecars = sidecars
         self.budget = budget
+        self.status = status
         self.socket = socket
         self.watches = watches
     }

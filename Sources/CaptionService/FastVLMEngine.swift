@@ -12,14 +12,19 @@ public actor FastVLMEngine: PictureEngine {
     public nonisolated let profileIdentity: DeviceProfile.Identity
     private nonisolated let executor: InferenceExecutor
     private let reader: PictureReader
+    /// Beats between the encoder's blocks and between tokens.
+    private let heartbeat: Heartbeat
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    /// - Parameter threads: 0 for one a core that the process may use.
-    public init(_ model: FastVLMModel, threads: Int = 0) throws(EngineError) {
+    /// - Parameters:
+    ///   - threads: 0 for one a core that the process may use.
+    ///   - heartbeat: Beats while a picture is read. The default is one of its own.
+    public init(_ model: FastVLMModel, threads: Int = 0, heartbeat: Heartbeat = Heartbeat()) throws(EngineError) {
         executor = InferenceExecutor(label: "inference")
         let reader = try PictureReader(model, threads: threads)
         self.reader = reader
+        self.heartbeat = heartbeat
         profileIdentity = reader.profileIdentity
         self.model = ModelFacts(model)
         source = model
@@ -42,8 +47,14 @@ public actor FastVLMEngine: PictureEngine {
         _ tasks: PictureTasks, on picture: [UInt8], plan: FramePlan?,
         onText: (@Sendable (_ reply: Int, _ text: String) -> Void)?
     ) async throws(EngineError) -> PictureReport {
-        try reader.run(
-            tasks, on: picture, plan: plan, isCancelled: { Task.isCancelled }, onText: { onText?($0, $1) })
+        heartbeat.begin()
+        defer { heartbeat.end() }
+        return try reader.run(
+            tasks, on: picture, plan: plan,
+            isCancelled: {
+                heartbeat.beat()
+                return Task.isCancelled
+            }, onText: { onText?($0, $1) })
     }
 }
 

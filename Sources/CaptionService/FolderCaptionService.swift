@@ -9,13 +9,16 @@ public import Sidecars
 /// One picture at a time: the engine uses every core. The sidecar is the record that a picture is done; whatever
 /// happens before it is committed, the next scan finds the picture again.
 public struct FolderCaptionService: Service {
-    private let source: FolderSource
-    private let answerer: FrameAnswerer
-    private let folders: [String: CaptionedFolder]
+    let source: FolderSource
+    /// Answers the folders' pictures and those of other sources.
+    public let answerer: FrameAnswerer
+    let folders: CaptionedFolders
     /// Nil where crashes are not counted.
     private let journal: InFlightJournal?
+    private let heartbeat: Heartbeat
+    private let onWatching: @Sendable () -> Void
     private let onCommit: @Sendable (CommittedResult) -> Void
-    private let logger: Logger
+    let logger: Logger
 
     /// Opens the folders and removes what unfinished commits left in them.
     ///
@@ -26,11 +29,14 @@ public struct FolderCaptionService: Service {
     ///   - options: How folders are watched.
     ///   - requiresFolders: Whether a folder that is missing is an error. The default is false: it is waited for.
     ///   - degraded: What is known not to work as it should, for the results' health.
+    ///   - heartbeat: Beats while a picture is in work. The default is one of its own.
+    ///   - onWatching: Called once, when the folders are watched.
     ///   - onCommit: Told of each result when its sidecar is on the disk.
     public init(
         _ configuration: DaemonConfiguration, engine: any PictureEngine, planner: FramePlanner? = nil,
         journal: InFlightJournal? = nil, options: FolderSourceOptions = .init(),
-        requiresFolders: Bool = false, degraded: Set<String> = [], logger: Logger,
+        requiresFolders: Bool = false, degraded: Set<String> = [], heartbeat: Heartbeat = Heartbeat(), logger: Logger,
+        onWatching: @escaping @Sendable () -> Void = {},
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
         let planner =
@@ -42,13 +48,15 @@ public struct FolderCaptionService: Service {
             : nil
         try self.init(
             configuration, answerer: FrameAnswerer(engine: engine, planner: planner, degraded: degraded),
-            journal: journal, options: options, requiresFolders: requiresFolders, logger: logger, onCommit: onCommit)
+            journal: journal, options: options, requiresFolders: requiresFolders, heartbeat: heartbeat, logger: logger,
+            onWatching: onWatching, onCommit: onCommit)
     }
 
     /// As the other, for folders that share the engine with other sources.
     public init(
         _ configuration: DaemonConfiguration, answerer: FrameAnswerer, journal: InFlightJournal? = nil,
-        options: FolderSourceOptions = .init(), requiresFolders: Bool = false, logger: Logger,
+        options: FolderSourceOptions = .init(), requiresFolders: Bool = false, heartbeat: Heartbeat = Heartbeat(),
+        logger: Logger, onWatching: @escaping @Sendable () -> Void = {},
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
         var folders: [String: CaptionedFolder] = [:]
@@ -57,15 +65,11 @@ public struct FolderCaptionService: Service {
                 watch, number: number, textTokens: answerer.engine.textTokens(of: watch.tasks),
                 sidecars: configuration.sidecars, isRequired: requiresFolders, logger: logger)
         }
-        let known = folders
+        let known = CaptionedFolders(folders)
         let source: FolderSource
         do {
             source = try FolderSource(
-                folders: configuration.allWatches.map { watch in
-                    WatchedFolder(
-                        id: watch.name, path: watch.path, isRecursive: watch.recursive,
-                        filter: NameFilter(include: watch.include, exclude: watch.exclude))
-                },
+                folders: configuration.allWatches.map(\.folder),
                 options: options,
                 questions: FrameQuestions(
                     hasEnd: { tail, _ in ImageFormat.allCases.contains { $0.hasEndMarker(inTail: tail) } },
@@ -74,9 +78,11 @@ public struct FolderCaptionService: Service {
             throw DaemonError(.folder, error.message)
         }
         self.source = source
-        self.folders = folders
+        self.folders = known
         self.answerer = answerer
         self.journal = journal
+        self.heartbeat = heartbeat
+        self.onWatching = onWatching
         self.onCommit = onCommit
         self.logger = logger
         answerer.condition.add {
@@ -100,12 +106,15 @@ public struct FolderCaptionService: Service {
             throw DaemonError(.folder, error.message)
         }
         logger.info(
-            "Watching", metadata: ["folders": "\(folders.values.map(\.watch.path).sorted().joined(separator: ", "))"])
+            "Watching", metadata: ["folders": "\(folders.all.values.map(\.watch.path).sorted().joined(separator: ", "))"])
+        onWatching()
         await withGracefulShutdownHandler {
             while !Task.isShuttingDownGracefully,
                 let candidate = await cancelWhenGracefulShutdown({ await source.next() })
             {
+                heartbeat.begin()
                 let outcome = await caption(candidate)
+                heartbeat.end()
                 source.finish(candidate, outcome)
                 journal?.clear(InFlightKey(candidate), isSettled: outcome != .putBack)
             }
@@ -216,6 +225,7 @@ public struct FolderCaptionService: Service {
                 try folder.commit(document, for: candidate)
                 answerer.planner?.committed(in: (ContinuousClock.now - start).milliseconds)
                 log(document, logger)
+                source.note(candidate, result: document.status.name)
                 onCommit(CommittedResult(folder: candidate.root, path: candidate.path, document: document))
                 return .done
             } catch {
@@ -225,6 +235,7 @@ public struct FolderCaptionService: Service {
                 case .conflict, .invalid:
                     // The result has no place, and trying again would change nothing.
                     logger.error("\(error.message)")
+                    source.note(candidate, result: "unplaced")
                     return .done
                 case .resource:
                     await hold(for: error.message, attempt: attempt, logger)
@@ -239,9 +250,13 @@ public struct FolderCaptionService: Service {
     private func hold(for reason: String, attempt: Int, _ logger: Logger) async {
         let pause = Duration.seconds(min(60, 1 << min(attempt, 6)))
         logger.warning("\(reason)", metadata: ["retry_in": "\(pause)"])
+        heartbeat.end()
         // Who ends the process now does not end it because of the picture.
         journal?.pause()
-        defer { journal?.resume() }
+        defer {
+            journal?.resume()
+            heartbeat.begin()
+        }
         try? await cancelWhenGracefulShutdown { try await Task.sleep(for: pause) }
     }
 

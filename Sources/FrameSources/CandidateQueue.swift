@@ -16,20 +16,40 @@ final class CandidateQueue: Sendable {
         var vanished = 0
         var putBack = 0
         var spilled = 0
+        /// Of a live folder: newer frames took their places.
+        var dropped = 0
+        /// What came of those that are done, by name.
+        var results: [String: Int] = [:]
         var waiting = 0
         var inWork = 0
+        /// When the oldest of those that wait or are in work came to notice.
+        var oldestArrival: ContinuousClock.Instant?
+    }
+
+    /// How many frames of a live folder wait, and which ones were too old to.
+    private struct Ring {
+        let size: Int
+        /// Everything modified up to then is stale, in nanoseconds since 1970.
+        var staleUntil = Int64.min
     }
 
     private struct State {
         var waiting: [Key: FrameCandidate] = [:]
-        var inWork: [Key: [FileIdentity]] = [:]
+        var inWork: [Key: [FrameCandidate]] = [:]
+        /// What came of those in work, as far as it is known.
+        var results: [Key: String] = [:]
+        /// Of the live folders.
+        var rings: [String: Ring] = [:]
+        /// Live and other folders take turns.
+        var lastWasLive = false
         var consumers: [(id: Int, continuation: CheckedContinuation<FrameCandidate?, Never>)] = []
         var cancelled: Set<Int> = []
         var nextConsumer = 0
         var isClosed = false
         /// Something was left on the disk for want of room.
         var hasSpilled = false
-        var counters = Counters()
+        /// By root.
+        var counters: [String: Counters] = [:]
     }
 
     private let state = Mutex(State())
@@ -44,11 +64,23 @@ final class CandidateQueue: Sendable {
         self.onRoom = onRoom
     }
 
-    var counters: Counters {
-        state.withLock {
-            var counters = $0.counters
-            counters.waiting = $0.waiting.count
-            counters.inWork = $0.inWork.values.reduce(0) { $0 + $1.count }
+    /// By root, all of the same instant.
+    var counters: [String: Counters] {
+        state.withLock { state in
+            var counters = state.counters
+            func note(_ candidate: FrameCandidate) {
+                let oldest = counters[candidate.root]?.oldestArrival
+                counters[candidate.root, default: Counters()].oldestArrival = min(
+                    oldest ?? candidate.arrival, candidate.arrival)
+            }
+            for candidate in state.waiting.values {
+                counters[candidate.root, default: Counters()].waiting += 1
+                note(candidate)
+            }
+            for candidate in state.inWork.values.joined() {
+                counters[candidate.root, default: Counters()].inWork += 1
+                note(candidate)
+            }
             return counters
         }
     }
@@ -60,7 +92,7 @@ final class CandidateQueue: Sendable {
     func knows(_ root: String, _ path: RelativePath, _ identity: FileIdentity) -> Bool {
         let key = Key(root: root, path: path)
         return state.withLock {
-            $0.waiting[key]?.identity == identity || $0.inWork[key]?.contains(identity) ?? false
+            $0.waiting[key]?.identity == identity || $0.inWork[key]?.contains { $0.identity == identity } ?? false
         }
     }
 
@@ -73,8 +105,10 @@ final class CandidateQueue: Sendable {
     }
 
     /// Whether a file modified at `modified` would find room once `ahead` others have been taken in.
-    func room(modified: Int64, path: RelativePath, ahead: Int) -> Room {
+    func room(_ root: String, modified: Int64, path: RelativePath, ahead: Int) -> Room {
         state.withLock {
+            // A live folder's frames need no room: the newest take it from the oldest.
+            if $0.rings[root] != nil { return .free }
             if $0.waiting.count + ahead < capacity { return .free }
             if let last = last(of: $0), isBefore(modified, path, last.identity.modified, last.path) { return .free }
             if $0.waiting.count < capacity { return .noneForOthers }
@@ -88,17 +122,19 @@ final class CandidateQueue: Sendable {
         let key = Key(root: candidate.root, path: candidate.path)
         let handOver: CheckedContinuation<FrameCandidate?, Never>? = state.withLock {
             guard !$0.isClosed else { return nil }
-            $0.counters.received += 1
+            $0.counters[key.root, default: Counters()].received += 1
             if $0.waiting.updateValue(candidate, forKey: key) != nil {
-                $0.counters.superseded += 1
+                $0.counters[key.root]?.superseded += 1
+            } else if let ring = $0.rings[key.root] {
+                drop(beyond: ring, of: key.root, &$0)
             } else if $0.waiting.count > capacity, let last = last(of: $0) {
                 $0.waiting[Key(root: last.root, path: last.path)] = nil
-                $0.counters.spilled += 1
+                $0.counters[last.root, default: Counters()].spilled += 1
                 $0.hasSpilled = true
             }
             guard !$0.consumers.isEmpty, $0.waiting[key] != nil else { return nil }
             $0.waiting[key] = nil
-            $0.inWork[key, default: []].append(candidate.identity)
+            $0.inWork[key, default: []].append(candidate)
             return $0.consumers.removeFirst().continuation
         }
         handOver?.resume(returning: candidate)
@@ -117,7 +153,8 @@ final class CandidateQueue: Sendable {
                     if let first = first(of: $0) {
                         let key = Key(root: first.root, path: first.path)
                         $0.waiting[key] = nil
-                        $0.inWork[key, default: []].append(first.identity)
+                        $0.inWork[key, default: []].append(first)
+                        $0.lastWasLive = $0.rings[first.root] != nil
                         return .some(first)
                     }
                     $0.consumers.append((id, continuation))
@@ -152,7 +189,8 @@ final class CandidateQueue: Sendable {
     /// Drops the file at `path`, if it waits: it is gone.
     func withdraw(_ root: String, _ path: RelativePath) {
         state.withLock {
-            if $0.waiting.removeValue(forKey: Key(root: root, path: path)) != nil { $0.counters.vanished += 1 }
+            guard $0.waiting.removeValue(forKey: Key(root: root, path: path)) != nil else { return }
+            $0.counters[root]?.vanished += 1
         }
         tellOfRoom()
     }
@@ -161,7 +199,7 @@ final class CandidateQueue: Sendable {
     func withdraw(_ root: String, within path: RelativePath) {
         state.withLock {
             let kept = $0.waiting.filter { $0.key.root != root || !$0.key.path.isWithin(path) }
-            $0.counters.vanished += $0.waiting.count - kept.count
+            $0.counters[root]?.vanished += $0.waiting.count - kept.count
             $0.waiting = kept
         }
         tellOfRoom()
@@ -172,20 +210,60 @@ final class CandidateQueue: Sendable {
         state.withLock { $0.waiting.values.filter { $0.root == root } }
     }
 
+    /// Gives up a root that is no longer watched: what waits stays on the disk as it is.
+    func release(_ root: String) {
+        state.withLock {
+            let kept = $0.waiting.filter { $0.key.root != root }
+            $0.counters[root]?.putBack += $0.waiting.count - kept.count
+            $0.waiting = kept
+            $0.rings[root] = nil
+        }
+        tellOfRoom()
+    }
+
+    /// From now on at most `size` frames of `root` wait, the newest.
+    func makeLive(_ root: String, size: Int) {
+        state.withLock { $0.rings[root] = Ring(size: max(1, size)) }
+    }
+
+    /// True if frames of a live folder that are as old were dropped.
+    func isStale(_ root: String, modified: Int64) -> Bool {
+        state.withLock { $0.rings[root].map { modified <= $0.staleUntil } ?? false }
+    }
+
+    /// Drops the oldest frame of `root` where more than its ring holds wait.
+    private func drop(beyond ring: Ring, of root: String, _ state: inout State) {
+        let own = state.waiting.values.filter { $0.root == root }
+        guard own.count > ring.size,
+            let oldest = own.min(by: { ($0.identity.modified, $0.path) < ($1.identity.modified, $1.path) })
+        else { return }
+        state.waiting[Key(root: root, path: oldest.path)] = nil
+        state.counters[root]?.dropped += 1
+        state.rings[root]?.staleUntil = max(ring.staleUntil, oldest.identity.modified)
+    }
+
+    /// Notes what came of a candidate that is still in work.
+    func note(_ candidate: FrameCandidate, result: String) {
+        state.withLock { $0.results[Key(root: candidate.root, path: candidate.path)] = result }
+    }
+
     /// Notes how the work on a candidate ended.
     func finish(_ candidate: FrameCandidate, _ outcome: FrameOutcome) {
         let key = Key(root: candidate.root, path: candidate.path)
         state.withLock {
-            guard var identities = $0.inWork[key], let index = identities.firstIndex(of: candidate.identity) else {
-                return
-            }
-            identities.remove(at: index)
-            $0.inWork[key] = identities.isEmpty ? nil : identities
+            guard var working = $0.inWork[key],
+                let index = working.firstIndex(where: { $0.identity == candidate.identity })
+            else { return }
+            working.remove(at: index)
+            $0.inWork[key] = working.isEmpty ? nil : working
+            let result = $0.results.removeValue(forKey: key) ?? "ok"
             switch outcome {
-            case .done: $0.counters.done += 1
-            case .vanished: $0.counters.vanished += 1
-            case .superseded: $0.counters.superseded += 1
-            case .putBack: $0.counters.putBack += 1
+            case .done:
+                $0.counters[key.root]?.done += 1
+                $0.counters[key.root]?.results[result, default: 0] += 1
+            case .vanished: $0.counters[key.root]?.vanished += 1
+            case .superseded: $0.counters[key.root]?.superseded += 1
+            case .putBack: $0.counters[key.root]?.putBack += 1
             }
         }
     }
@@ -201,12 +279,21 @@ final class CandidateQueue: Sendable {
         for consumer in consumers { consumer.continuation.resume(returning: nil) }
     }
 
+    /// Of a live folder the newest, of the others the first; where both wait they take turns, so that neither a busy camera
+    /// nor a full disk keeps the other waiting.
     private func first(of state: State) -> FrameCandidate? {
-        state.waiting.values.min { isBefore($0.identity.modified, $0.path, $1.identity.modified, $1.path) }
+        let others = state.waiting.values.lazy.filter { state.rings[$0.root] == nil }
+        let first = others.min { isBefore($0.identity.modified, $0.path, $1.identity.modified, $1.path) }
+        guard !state.rings.isEmpty else { return first }
+        let live = state.waiting.values.lazy.filter { state.rings[$0.root] != nil }
+        let newest = live.max { ($0.identity.modified, $0.path) < ($1.identity.modified, $1.path) }
+        return state.lastWasLive ? first ?? newest : newest ?? first
     }
 
+    /// The one that is left on the disk if there is no room; live frames never are.
     private func last(of state: State) -> FrameCandidate? {
-        state.waiting.values.max { isBefore($0.identity.modified, $0.path, $1.identity.modified, $1.path) }
+        state.waiting.values.lazy.filter { state.rings[$0.root] == nil }
+            .max { isBefore($0.identity.modified, $0.path, $1.identity.modified, $1.path) }
     }
 
     private func isBefore(_ time: Int64, _ path: RelativePath, _ otherTime: Int64, _ otherPath: RelativePath) -> Bool {

@@ -77,6 +77,12 @@ public final class FolderRoot: Sendable {
         self.identity(of: path) == identity
     }
 
+    /// The time of the last change of the file's entry, in nanoseconds since 1970; nil if it cannot be told.
+    func entryChanged(of path: RelativePath) -> Int64? {
+        guard let status = try? open(path, fastvlm_o_path() | O_NOFOLLOW).status() else { return nil }
+        return Int64(status.st_ctim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_ctim.tv_nsec)
+    }
+
     /// The last bytes of a file, at most `limit`; nil if it cannot be read now or is not that file any more.
     func tail(of path: RelativePath, _ identity: FileIdentity, limit: Int) -> [UInt8]? {
         guard let file = try? openForReading(path), let status = file.status(), FileIdentity(status) == identity else {

@@ -8,12 +8,18 @@ public struct WatchedFolder: Sendable, Equatable {
     /// Whether folders in it are watched too, at any depth. The default is true.
     public var isRecursive: Bool
     public var filter: NameFilter
+    /// Nil (the default): every frame is wanted. Else only the newest, of which at most this many wait; older ones are
+    /// dropped for good.
+    public var newest: Int?
 
-    public init(id: String, path: String, isRecursive: Bool = true, filter: NameFilter = NameFilter()) {
+    public init(
+        id: String, path: String, isRecursive: Bool = true, filter: NameFilter = NameFilter(), newest: Int? = nil
+    ) {
         self.id = id
         self.path = path
         self.isRecursive = isRecursive
         self.filter = filter
+        self.newest = newest
     }
 }
 
@@ -81,11 +87,13 @@ public enum FolderDegradation: String, Sendable, Codable, CaseIterable, Comparab
 }
 
 /// What happened so far. At every instant
-/// `received = done + superseded + vanished + putBack + spilled + waiting + inWork`.
+/// `received = done + superseded + vanished + putBack + spilled + dropped + waiting + inWork`.
 public struct FolderCounters: Sendable, Equatable {
     /// Generations of files that settled and were taken into the queue.
     public var received = 0
     public var done = 0
+    /// What came of those that are done, by the name that `note` was given.
+    public var results: [String: Int] = [:]
     /// Replaced by a later generation before they were done.
     public var superseded = 0
     /// Gone before they were done.
@@ -93,6 +101,8 @@ public struct FolderCounters: Sendable, Equatable {
     public var putBack = 0
     /// Left on the disk again for want of room.
     public var spilled = 0
+    /// Of a live folder: newer frames took their places.
+    public var dropped = 0
     public var waiting = 0
     public var inWork = 0
     /// Files that are watched until they are complete.
@@ -102,6 +112,8 @@ public struct FolderCounters: Sendable, Equatable {
     public var polls = 0
     /// Folders with a watch.
     public var watches = 0
+    /// When the oldest of those that wait or are in work came to notice.
+    public var oldestArrival: ContinuousClock.Instant?
 }
 
 /// Watches folders and gives out the frames that appear in them, each generation once for as long as it is not done.
@@ -114,9 +126,19 @@ public struct FolderCounters: Sendable, Equatable {
 /// state is kept but the sidecars. A journal of frames in flight, for counting crashes, belongs between `next()` and
 /// `finish(_:_:)` and is keyed by root, path and identity.
 public final class FolderSource: Sendable {
-    private let queue: CandidateQueue
-    private let threads: [RootThread]
+    let queue: CandidateQueue
+    let options: FolderSourceOptions
+    let questions: FrameQuestions
+    let watcher: any FolderWatching
+    let clock: any FrameClock
+    /// Those of the folders that are watched, and what those counted that no longer are.
+    let roots: Mutexed<Roots>
     private let isStarted = Atomic(false)
+
+    struct Roots: Sendable {
+        var threads: [RootThread] = []
+        var retired: [String: FolderCounters] = [:]
+    }
 
     /// - Throws: `invalid` for two folders of the same name or an option that is out of range, `resource`.
     public convenience init(
@@ -133,19 +155,30 @@ public final class FolderSource: Sendable {
         watcher: any FolderWatching, clock: any FrameClock
     ) throws(FrameSourceError) {
         try Self.check(folders, options)
-        let links = Mutexed<[Mailbox]>([])
-        queue = CandidateQueue(capacity: options.queueCapacity, order: options.order) {
-            for mailbox in links.value { mailbox.request(.rescan) }
+        let roots = Mutexed(Roots())
+        self.roots = roots
+        self.options = options
+        self.questions = questions
+        self.watcher = watcher
+        self.clock = clock
+        queue = CandidateQueue(capacity: options.queueCapacity, order: options.order) { [weak roots] in
+            // Weak: the threads hold the queue.
+            for thread in roots?.value.threads ?? [] { thread.mailbox.request(.rescan) }
         }
         var threads: [RootThread] = []
-        for folder in folders {
-            threads.append(
-                try RootThread(
-                    folder: folder, options: options, questions: questions, queue: queue, watcher: watcher,
-                    clock: clock))
-        }
-        self.threads = threads
-        links.value = threads.map(\.mailbox)
+        for folder in folders { threads.append(try thread(for: folder)) }
+        roots.change { $0.threads = threads }
+        for thread in threads { admit(thread) }
+    }
+
+    func thread(for folder: WatchedFolder) throws(FrameSourceError) -> RootThread {
+        try RootThread(
+            folder: folder, options: options, questions: questions, queue: queue, watcher: watcher, clock: clock)
+    }
+
+    /// Tells the queue what kind of folder comes.
+    func admit(_ thread: RootThread) {
+        if let newest = thread.folder.newest { queue.makeLive(thread.folder.id, size: newest) }
     }
 
     /// Starts the threads; without effect the second time.
@@ -156,12 +189,19 @@ public final class FolderSource: Sendable {
         for thread in threads { try thread.start() }
     }
 
+    var hasStarted: Bool { isStarted.load(ordering: .relaxed) }
+
+    var threads: [RootThread] { roots.value.threads }
+
     /// The next frame; waits for one. Nil once the source is stopped or the task is cancelled. May be called by
     /// several tasks. Whoever takes a candidate calls `finish`.
     public func next() async -> FrameCandidate? { await queue.next() }
 
     /// The frames that wait for `next()`, in no order.
     public var waiting: [FrameCandidate] { queue.waiting }
+
+    /// Says what came of a candidate that will be done, for the counters; the default is `ok`.
+    public func note(_ candidate: FrameCandidate, result: String) { queue.note(candidate, result: result) }
 
     /// Ends the work on a candidate that `next()` gave out.
     public func finish(_ candidate: FrameCandidate, _ outcome: FrameOutcome) {
@@ -187,28 +227,6 @@ public final class FolderSource: Sendable {
         for thread in threads { await thread.ended() }
     }
 
-    public var counters: FolderCounters {
-        var counters = FolderCounters()
-        for thread in threads {
-            let status = thread.status
-            counters.settling += status.settling
-            counters.overflows += status.overflows
-            counters.scans += status.scans
-            counters.polls += status.polls
-            counters.watches += status.watches
-        }
-        let queued = queue.counters
-        counters.received = queued.received
-        counters.done = queued.done
-        counters.superseded = queued.superseded
-        counters.vanished = queued.vanished
-        counters.putBack = queued.putBack
-        counters.spilled = queued.spilled
-        counters.waiting = queued.waiting
-        counters.inWork = queued.inWork
-        return counters
-    }
-
     /// What does not work as it should, by root; roots without trouble are missing.
     public var degraded: [String: Set<FolderDegradation>] {
         var result: [String: Set<FolderDegradation>] = [:]
@@ -222,7 +240,7 @@ public final class FolderSource: Sendable {
     /// disk or a network that does not answer.
     public var slowestTurn: Duration { threads.map { $0.sinceLastTurn }.max() ?? .zero }
 
-    private static func check(_ folders: [WatchedFolder], _ options: FolderSourceOptions) throws(FrameSourceError) {
+    static func check(_ folders: [WatchedFolder], _ options: FolderSourceOptions) throws(FrameSourceError) {
         let ids = folders.map(\.id)
         if let twice = ids.first(where: { id in ids.count { $0 == id } > 1 }) {
             throw FrameSourceError(.invalid, "Cannot watch two folders under the name '\(twice)': give each its own.")
@@ -250,4 +268,6 @@ package final class Mutexed<Value: Sendable>: Sendable {
         get { mutex.withLock { $0 } }
         set { mutex.withLock { $0 = newValue } }
     }
+
+    package func change(_ body: (inout Value) -> Void) { mutex.withLock { body(&$0) } }
 }

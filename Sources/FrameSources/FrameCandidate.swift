@@ -30,6 +30,10 @@ public struct FrameCandidate: Sendable {
         return frame
     }
 
+    /// When the file's entry last changed: its content, name, place or rights; in nanoseconds since 1970. Nil if it is gone
+    /// or cannot be told.
+    public var entryChanged: Int64? { folder.entryChanged(of: path) }
+
     /// True if the file is still there and still this generation.
     public var isCurrent: Bool { folder.isUnchanged(path, identity) }
 }

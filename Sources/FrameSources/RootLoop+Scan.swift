@@ -32,6 +32,7 @@ extension RootLoop {
         while let path = folders.popLast() {
             do {
                 let folder = try root.openFolder(path)
+                thread.turn()
                 if watching { watch(folder, path) }
                 for entry in try root.entries(of: folder) {
                     guard let child = path.appending(entry.name) else { continue }
@@ -55,7 +56,7 @@ extension RootLoop {
     }
 
     private func consider(_ path: RelativePath, _ identity: FileIdentity, _ found: inout [Found]) {
-        if queue.knows(id, path, identity) { return }
+        if queue.knows(id, path, identity) || queue.isStale(id, modified: identity.modified) { return }
         if settler.holds(path) {
             _ = settler.note(.found, path, identity, at: now)
             return
@@ -70,7 +71,7 @@ extension RootLoop {
     /// Hands the files to the settler in the queue's order, as far as there is room.
     private func admit(_ found: [Found]) {
         for file in sorted(found) {
-            switch queue.room(modified: file.identity.modified, path: file.path, ahead: settler.count) {
+            switch queue.room(id, modified: file.identity.modified, path: file.path, ahead: settler.count) {
             case .free: break
             case .none: return
             case .noneForOthers:

@@ -60,6 +60,9 @@ final class RootThread: Sendable {
         }
     }
 
+    /// Notes that the thread moves, in the middle of a long round.
+    func turn() { state.withLock { $0.status.lastTurn = clock.now() } }
+
     func publish(_ status: Status) { state.withLock { $0.status = status } }
 
     /// Returns when the thread has ended.

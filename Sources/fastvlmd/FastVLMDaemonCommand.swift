@@ -3,6 +3,7 @@ internal import CaptionService
 internal import FoundationEssentials
 internal import Glibc
 internal import Logging
+internal import ServiceManager
 
 @main
 struct FastVLMDaemonCommand: AsyncParsableCommand {
@@ -11,7 +12,8 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
         abstract: "Watch folders and describe every picture that arrives, on this machine's processor.",
         discussion: """
             Writes <picture>.fastvlm.json beside each picture. SIGTERM ends it when the picture at hand is done; SIGHUP \
-            has it look through all folders at once.
+            has it read the configuration anew and look through all folders at once; a file that cannot be used is \
+            reported and changes nothing. Under systemd it tells when it is ready, what it does and that it moves.
 
             Exit status: 0 ended as asked, 1 a part of it failed, 2 wrong usage, 3 the model, the configuration or a \
             folder cannot be used.
@@ -77,7 +79,21 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
         var logger = Logger(label: "fastvlmd")
         logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
         let configuration = try effectiveConfiguration()
-        try await Daemon(configuration, requiresFolders: config == nil, logger: logger).run()
+        let daemon = try await Daemon.load(
+            configuration, requiresFolders: config == nil, place: try place(logger), logger: logger)
+        try await daemon.run()
+    }
+
+    /// What the service manager wants, if there is one.
+    private func place(_ logger: Logger) throws -> Daemon.Place {
+        let environment = ServiceEnvironment.take()
+        for descriptor in try environment.passedDescriptors() {
+            logger.warning("A passed socket has no use here and is closed.", metadata: ["name": "\(descriptor.name)"])
+            close(descriptor.number)
+        }
+        return Daemon.Place(
+            file: config, notifier: try ServiceNotifier(environment), watchdog: try environment.watchdogInterval,
+            runtimeDirectory: getenv("RUNTIME_DIRECTORY").map { String(cString: $0) })
     }
 
     private func effectiveConfiguration() throws -> DaemonConfiguration {
@@ -137,6 +153,7 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
         switch error {
         case let error as DaemonError: return ("fastvlmd: \(error.message)", 3)
         case let error as ConfigurationError: return ("fastvlmd: \(error.message)", 3)
+        case let error as ServiceManagerError: return ("fastvlmd: \(error.message)", 3)
         default:
             let code = exitCode(for: error)
             if code == .validationFailure || code.isSuccess { return (fullMessage(for: error), code.isSuccess ? 0 : 2) }
