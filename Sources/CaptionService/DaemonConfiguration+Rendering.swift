@@ -47,6 +47,7 @@ extension DaemonConfiguration.Watch {
             let entry = TOMLTable()
             entry["id"] = question.id
             entry["question"] = question.text
+            if question.needs != .general { entry["needs"] = question.needs.rawValue }
             questions.append(entry)
         }
         if !tasks.questions.isEmpty { table["questions"] = questions }

@@ -5,9 +5,9 @@ internal import FoundationEssentials
 internal import Kernels
 internal import ModelFiles
 
-struct BenchCommand: ParsableCommand {
+struct BenchSpeedCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Measure a model on this machine.",
+        commandName: "speed", abstract: "Measure how fast a model is on this machine.",
         discussion: """
             frame: a picture's file to its last token, with the time to the first. vision: encoder and projector of one \
             square picture. prefill: that picture's tokens and 30 of text, up to the first token's logits. decode: one \
