@@ -73,11 +73,14 @@ let package = Package(
         .executableTarget(
             name: "fastvlm",
             dependencies: [
-                "CaptionService", "FastVLM", "Images", "Kernels", "ModelFiles", "Plots", "Sidecars",
+                "CaptionService", "FastVLM", "FrameSources", "Images", "Kernels", "LatencyBudget", "ModelFiles", "Plots",
+                "Sidecars",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: swiftSettings),
 

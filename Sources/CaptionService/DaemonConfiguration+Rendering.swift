@@ -80,6 +80,7 @@ extension PictureTasks {
             let entry = TOMLTable()
             entry["id"] = question.id
             entry["question"] = question.text
+            if question.needs != .general { entry["needs"] = question.needs.rawValue }
             questions.append(entry)
         }
         if !self.questions.isEmpty { table["questions"] = questions }

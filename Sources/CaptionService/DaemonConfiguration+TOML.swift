@@ -138,7 +138,9 @@ extension ConfigurationTable {
                 tasks.questions.append(
                     PictureTasks.Question(
                         id: try table.required("id", example: "lamp"),
-                        text: try table.required("question", example: "Is the red lamp on?")))
+                        text: try table.required("question", example: "Is the red lamp on?"),
+                        needs: try table.word("needs", QuestionType.allCases.map(\.rawValue))
+                            .flatMap(QuestionType.init) ?? .general))
                 try table.finish()
             }
         }

@@ -190,6 +190,13 @@ public struct PictureTasks: Sendable, Equatable {
     /// Where the draws begin: the same seed gives the same answer. The default is 0.
     public var seed: UInt64 = 0
 
+    /// What the prompt and the questions need of a picture together: the most demanding of them decides, reading before
+    /// describing before counting before seeing whether something is there.
+    public var needs: QuestionType {
+        let all = (prompt.isEmpty ? [] : [.general]) + questions.map(\.needs)
+        return [.text, .general, .counting, .presence].first(where: all.contains) ?? .general
+    }
+
     public static let defaultPrompt = "Describe the image."
     public static let defaultMaxTokens = 240
 
@@ -198,10 +205,14 @@ public struct PictureTasks: Sendable, Equatable {
         /// Names the answer in the sidecar.
         public var id: String
         public var text: String
+        /// What it needs of a picture: a budget chooses the resolution by what the model's package says of such questions.
+        /// The default is nothing in particular.
+        public var needs = QuestionType.general
 
-        public init(id: String, text: String) {
+        public init(id: String, text: String, needs: QuestionType = .general) {
             self.id = id
             self.text = text
+            self.needs = needs
         }
     }
 

@@ -131,7 +131,7 @@ public final class FramePlanner: Sendable {
             let minimum = min(Self.minimumTokens, tasks.maxTokens)
             var request = PlanRequest(
                 arrival: clock.milliseconds(at: frame.arrival), budget: budget.map { $0 - min(state.commit, $0 / 4) },
-                choice: .budget, whenLate: tasks.whenLate,
+                question: tasks.needs, choice: .budget, whenLate: tasks.whenLate,
                 sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels, textTokens: frame.textTokens,
                 minimumTokens: minimum * replies, maximumTokens: tasks.maxTokens * replies, source: frame.source)
             if budget == nil || tasks.resolution != nil {

@@ -29,7 +29,7 @@ public struct ImageDecoder: Sendable {
     /// - Parameters:
     ///   - bytes: the whole file.
     ///   - side: the resolution in pixels that the picture will be resized to. A JPEG is decoded at the smallest scale of
-    ///     1/8 ... 8/8 that still covers it, which saves time and memory. The default is nil: full scale.
+    ///     1/8, 2/8, 4/8 and 8/8 that still covers it, which saves time and memory. The default is nil: full scale.
     ///   - fit: which side has to cover it: `pad` the longer, `crop` the shorter. The default is `pad`.
     /// - Throws: one `ImageError` that says why not.
     public func decode(

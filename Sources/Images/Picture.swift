@@ -9,7 +9,7 @@ public struct Picture: Sendable {
     /// What the file said; nil for pictures that were not decoded from one.
     public let source: PictureInfo?
 
-    /// The scale it was decoded at, in eighths: 1...8.
+    /// The scale it was decoded at, in eighths: 1, 2, 4 or 8.
     public let eighths: Int
 
     let pixels: PixelStorage

@@ -80,7 +80,7 @@ import Testing
             1, 87, 88, 89, 125, 126, 250, 251, 256, 375, 500, 501, 512, 625, 768, 875, 876, 1000, 1024, 4000,
         ] {
             let picture = try ImageDecoder().decode(jpeg, covering: target, fit: fit)
-            let smallest = (1...8).first { (side * $0 + 7) / 8 >= target } ?? 8
+            let smallest = [1, 2, 4, 8].first { (side * $0 + 7) / 8 >= target } ?? 8
             #expect(picture.eighths == smallest, "\(target)")
             #expect((picture.width, picture.height) == ((1000 * smallest + 7) / 8, (700 * smallest + 7) / 8))
             #expect((picture.source?.width, picture.source?.height) == (1000, 700))
@@ -105,7 +105,7 @@ import Testing
         let tiff = Edit.tiff(orientation: 6, littleEndian: true)
         let jpeg = try Edit.insert(0xE1, Edit.exifName + tiff, into: Fixture.bytes("scale-1000x700.jpg"))
         let picture = try ImageDecoder().decode(jpeg, covering: 256)
-        #expect((picture.width, picture.height) == (263, 375))
+        #expect((picture.width, picture.height) == (350, 500))
         #expect((picture.source?.width, picture.source?.height) == (700, 1000))
     }
 

@@ -40,7 +40,7 @@ typedef struct fv_image_result {
     uint8_t *rgb; // height x width x 3, and FV_IMAGE_SLACK readable bytes after it; freed by fv_pixels_free
     uint32_t width, height;               // after scaling and orientation
     uint32_t stored_width, stored_height; // in the file
-    uint32_t eighths;                     // the scale: 1...8
+    uint32_t eighths;                     // the scale: 1, 2, 4 or 8
     uint64_t reached;                     // the amount that broke a limit
     char detail[200];                     // the library's own words
 } fv_image_result;
