@@ -51,7 +51,7 @@ class Scene:
         return self
 
     def __exit__(self, *_):
-        shutil.rmtree(self.scratch.path, ignore_errors=True)
+        self.scratch.__exit__()
 
     def start(self):
         return Stub(self.scratch, latency_ms=1, quiet_ms=10, recheck_ms=10)
