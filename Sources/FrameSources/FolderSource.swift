@@ -72,8 +72,12 @@ public struct FrameQuestions: Sendable {
 public enum FolderDegradation: String, Sendable, Codable, CaseIterable, Comparable {
     /// No folder can be opened at the path; it is tried again every second.
     case rootMissing = "root_missing"
-    /// No inotify in this system or sandbox, or no instance left: everything is polled.
+    /// No inotify in this system or sandbox: everything is polled.
     case inotifyUnavailable = "inotify_unavailable"
+    /// `fs.inotify.max_user_instances` is reached: everything is polled.
+    case instanceLimit = "instance_limit"
+    /// No descriptor below 1024 is left for libinotifytools, or none at all: everything is polled.
+    case descriptorLimit = "descriptor_limit"
     /// `fs.inotify.max_user_watches` is reached: what is not watched is polled.
     case watchLimit = "watch_limit"
     /// The file system tells nothing, or not all, of what others change in it: it is polled.

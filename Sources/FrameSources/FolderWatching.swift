@@ -66,6 +66,11 @@ package struct WatchFailure: Error, Sendable, Equatable {
     let code: Int32
 
     package init(code: Int32) { self.code = code }
+
+    /// `fs.inotify.max_user_instances` is reached.
+    static let instances = WatchFailure(code: EMFILE)
+    /// This process, or the system, has no descriptor left that the library can use.
+    static let descriptors = WatchFailure(code: ENFILE)
 }
 
 /// What waits for the thread of one watched root.

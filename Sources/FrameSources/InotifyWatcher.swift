@@ -83,7 +83,7 @@ package final class InotifyWatcher: FolderWatching {
     }
 
     package func watch(_ descriptor: Int32, for subscriber: Int) throws(WatchFailure) -> WatchID {
-        guard let answer = try? Answer() else { throw WatchFailure(code: EMFILE) }
+        guard let answer = try? Answer() else { throw .descriptors }
         let mustStart = state.withLock {
             let wasRunning = $0.isRunning
             $0.isRunning = true
@@ -143,7 +143,14 @@ package final class InotifyWatcher: FolderWatching {
         var wakeRead: Int32 = -1
         var wakeWrite: Int32 = -1
         var wakeWatch: Int32 = -1
+        /// Low descriptors that are kept for the next start of the library.
+        var spares: [Int32] = []
     }
+
+    /// The library waits with select(), which cannot take descriptors from here on.
+    private static let descriptorLimit: Int32 = 1024
+    /// How many low descriptors are kept: other threads may take some in the moment between their release and the start.
+    private static let spareCount = 8
 
     private func run() {
         var library = Library()
@@ -153,6 +160,7 @@ package final class InotifyWatcher: FolderWatching {
         }
         if let failure = open(&library) {
             close(&library)
+            release(&library.spares)
             fail(failure)
             return
         }
@@ -173,6 +181,7 @@ package final class InotifyWatcher: FolderWatching {
             if library.mustRestart {
                 if let failure = restart(&library) {
                     close(&library)
+                    release(&library.spares)
                     fail(failure)
                     return
                 }
@@ -257,9 +266,8 @@ package final class InotifyWatcher: FolderWatching {
 
     /// Starts the library and the pipe that wakes it.
     private func open(_ library: inout Library) -> WatchFailure? {
-        guard inotifytools_initialize() != 0 else {
-            return WatchFailure(code: inotifytools_error() == 0 ? ENOSYS : inotifytools_error())
-        }
+        release(&library.spares)
+        guard inotifytools_initialize() != 0 else { return Self.startFailure(inotifytools_error()) }
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { return WatchFailure(code: errno) }
         library.wakeRead = ends[0]
@@ -272,15 +280,42 @@ package final class InotifyWatcher: FolderWatching {
         guard inotifytools_watch_file(path, IN_MODIFY) != 0 else { return WatchFailure(code: inotifytools_error()) }
         library.wakeWatch = inotifytools_wd_from_filename(path)
         guard let descriptor = InotifyDescriptor.find(watching: ends[0]) else { return WatchFailure(code: ENOSYS) }
-        // The library waits with select(), which cannot take higher descriptors.
-        guard descriptor < 1024 else { return WatchFailure(code: EMFILE) }
+        guard descriptor < Self.descriptorLimit else { return .descriptors }
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
         Self.poke(ends[1])
         guard let event = inotifytools_next_events(1, 1), event.pointee.wd == library.wakeWatch else {
             return WatchFailure(code: ENOSYS)
         }
         drainPipe(library)
+        reserve(&library.spares, copying: ends[0])
         return nil
+    }
+
+    /// Why the library did not start: `EMFILE` means instances as well as descriptors.
+    private static func startFailure(_ code: Int32) -> WatchFailure {
+        guard code == EMFILE else { return WatchFailure(code: code == 0 ? ENOSYS : code) }
+        let probe = eventfd(0, Int32(EFD_CLOEXEC))
+        guard probe >= 0 else { return .descriptors }
+        Glibc.close(probe)
+        return .instances
+    }
+
+    /// Keeps low descriptors for the next start of the library, whatever this process opens meanwhile.
+    private func reserve(_ spares: inout [Int32], copying descriptor: Int32) {
+        while spares.count < Self.spareCount {
+            let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+            guard copy >= 0 else { return }
+            guard copy < Self.descriptorLimit else {
+                Glibc.close(copy)
+                return
+            }
+            spares.append(copy)
+        }
+    }
+
+    private func release(_ spares: inout [Int32]) {
+        for spare in spares { Glibc.close(spare) }
+        spares = []
     }
 
     /// Ends the library and starts it again, without what it leaked. Nothing is lost: everyone scans again.

@@ -115,7 +115,7 @@ extension RootLoop {
         }
         // Where a watch failed for want of room, those beneath would too.
         if polled.contains(where: { path.isWithin($0) }),
-            !status.degraded.isDisjoint(with: [.watchLimit, .inotifyUnavailable])
+            !status.degraded.isDisjoint(with: [.watchLimit, .inotifyUnavailable, .instanceLimit, .descriptorLimit])
         {
             return
         }
@@ -127,6 +127,8 @@ extension RootLoop {
             case EEXIST: poll(path, .watchedTwice)
             case ENOSPC: poll(path, .watchLimit)
             case EACCES, EPERM: poll(path, .unreadable)
+            case EMFILE: poll(.root, .instanceLimit)
+            case ENFILE: poll(.root, .descriptorLimit)
             default: poll(.root, .inotifyUnavailable)
             }
         }

@@ -36,6 +36,7 @@ class Scratch:
 
     def __init__(self, place=None):
         self.path = tempfile.mkdtemp(prefix="faults-", dir=place)
+        self.stubs = []
         self.pictures = os.path.join(self.path, "pictures")
         self.state = os.path.join(self.path, "state")
         self.log = os.path.join(self.path, "log")
@@ -47,6 +48,9 @@ class Scratch:
         return self
 
     def __exit__(self, *_):
+        for stub in self.stubs:
+            if stub.running():
+                stub.kill()
         shutil.rmtree(self.path, ignore_errors=True)
 
     def begun(self):
@@ -79,6 +83,7 @@ class Stub:
             words += ["--" + name.replace("_", "-"), str(value)]
         self.errors = open(scratch.errors, "ab")
         self.before = self.errors.tell()
+        scratch.stubs.append(self)
         self.process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=self.errors, stdin=subprocess.DEVNULL, preexec_fn=preexec)
 

@@ -29,6 +29,9 @@ struct PretendingEngine: PictureEngine {
             let line = Array(picture.prefix(64).prefix { $0 > 32 && $0 < 127 }) + [UInt8(ascii: "\n")]
             write(log, line, line.count)
         }
+        guard picture.suffix(2) == [0xFF, 0xD9] else {
+            throw EngineError(.picture, "Cannot decode the JPEG: its end is missing.", pictureCode: "jpeg_truncated")
+        }
         let text = String(decoding: picture.prefix(200), as: UTF8.self)
         let isFirst = !text.contains("-ONCE") || isFirstTry()
         if text.contains("CRASH"), isFirst { abort() }
