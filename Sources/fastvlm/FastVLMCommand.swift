@@ -3,7 +3,7 @@ internal import CaptionService
 internal import Glibc
 
 @main
-struct FastVLMCommand: ParsableCommand {
+struct FastVLMCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fastvlm",
         abstract: "Describe pictures and answer questions about them with FastVLM, on this machine's processor.",
@@ -13,16 +13,21 @@ struct FastVLMCommand: ParsableCommand {
             """,
         version: Product.version,
         subcommands: [
-            CaptionCommand.self, AskCommand.self, ModelCommand.self, ConfigCommand.self, TokenizeCommand.self,
+            DemoCommand.self, CaptionCommand.self, AskCommand.self, ModelCommand.self, ConfigCommand.self,
+            TokenizeCommand.self,
             TraceCommand.self, BenchCommand.self, CalibrateCommand.self, SimulateCommand.self,
         ])
 
-    static func main() {
+    static func main() async {
         // A reader that stops listening (`| head`) ends a write with an error, not the process with a signal.
         signal(SIGPIPE, SIG_IGN)
         do {
             var command = try parseAsRoot()
-            try command.run()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
         } catch let failure as CommandFailure {
             Console.error(failure.message)
             Glibc.exit(failure.status.rawValue)
