@@ -240,8 +240,10 @@ def draw_display(rng, sheet, text, x0, y0, x1, y1):
     slot, i = 0, 0
     for c in text:
         if c == ".":
-            px, py = left + pitch * i - (pitch - width) / 2 + width * 0.04, top + tall
-            sheet.disc(px, py - thick * 0.25, thick * 0.66, lit)
+            # In the middle of the gap, leaning with the digits and clear of both: touching one, it could not be told
+            # from a stroke's end.
+            px, py = left + pitch * i - slant * tall / 2, top + tall
+            sheet.disc(px, py, min(thick * 0.62, (pitch - width) / 2 - thick * 0.35), lit)
             sheet.put("point", px, py, slot=slot - 1)
             continue
         cx = left + pitch * i + (pitch - width) / 2
