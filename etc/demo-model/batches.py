@@ -118,7 +118,7 @@ def sequence(asked, start, text, rng, train):
         segment += [s + 1] * n
         position += range(start, start + n)
         target += [0] * (len(ask) - 1) + answer
-        weight += [0.0] * (len(ask) - 1) + worth
+        weight += [0.0] * (len(ask) - 1) + [2 * w if q["type"] == "display" else w for w in worth]
     return ids, segment, position, target, weight
 
 
@@ -145,14 +145,14 @@ def batch(pool, indices, resolution, widths, text, rng, limit=3, train=True):
         raw, label = pool.picture(int(i))
         view = (0.0, 0.0, 1.0, 1.0) if widths is None else window(rng, label, widths[b])
         pixels.append(picture(raw, view, resolution, not train or rng.random() < 0.5))
+        pointed = {o["slot"] for o in label["objects"] if o["kind"] == "point"}
         for o in label["objects"]:
             x, y = (o["x"] - view[0]) / view[2], (o["y"] - view[1]) / view[3]
             if not (0 <= x < 1 and 0 <= y < 1): continue
             kind = o["kind"]
-            if kind == "digit": things["digits"].append((b, x, y, o["slot"], o["value"]))
+            if kind == "digit": things["digits"].append((b, x, y, o["slot"], o["value"], o["slot"] in pointed))
             elif kind == "minus": things["bits"].append((b, x, y, 0))
-            elif kind == "point": things["bits"].append((b, x, y, 1 + o["slot"]))
-            elif kind == "lamp": things["bits"].append((b, x, y, 4 + 2 * o["color"] + o["on"]))
+            elif kind == "lamp": things["bits"].append((b, x, y, 1 + 2 * o["color"] + o["on"]))
             elif kind == "gauge": things["gauge"].append((b, x, y, o["value"]))
             elif kind == "word": things["word"].append((b, x, y, o["value"]))
         if label["scene"]["panel"]:
@@ -163,6 +163,6 @@ def batch(pool, indices, resolution, widths, text, rng, limit=3, train=True):
         rows.append(sequence(asked, start, text, rng, train))
         labels.append((label, asked))
     out = dict(pixels=torch.from_numpy(np.stack(pixels)), **stacked(rows))
-    for k, width in dict(digits=5, bits=4, gauge=4, word=4, panel=5).items():
+    for k, width in dict(digits=6, bits=4, gauge=4, word=4, panel=5).items():
         out[k] = torch.tensor(things[k], dtype=torch.float64).reshape(-1, width)
     return out, labels

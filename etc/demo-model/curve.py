@@ -14,7 +14,7 @@ TYPES = [("display", "#b3261e"), ("lamp", "#2e7d32"), ("gauge", "#7b3fa0"), ("pa
 
 
 def draw(records):
-    last = max(r["pictures"] for r in records)
+    last = max((r["pictures"] for r in records), default=1)
     lines = [(name, color, [(r["pictures"], v) for r in records if "probe" not in r and (v := pick(r)) is not None], "")
              for name, color, pick in LINES]
     for size, dash in ((384, ""), (192, "4 3")):

@@ -230,9 +230,9 @@ def draw_display(rng, sheet, text, x0, y0, x1, y1):
     room_w, room_h = (x1 - x0) * 0.9, (y1 - y0) * 0.8
     spare = int(rng.integers(0, 2)) if len(cells) < 4 else 0
     pitch = min(room_w / (len(cells) + spare), room_h * 0.72)
-    width = pitch * float(rng.uniform(0.56, 0.66))
+    width = pitch * float(rng.uniform(0.52, 0.6))
     tall = min(room_h, width * float(rng.uniform(1.7, 2.1)))
-    thick = width * float(rng.uniform(0.2, 0.3))
+    thick = width * float(rng.uniform(0.2, 0.28))
     slant = float(rng.uniform(0, 0.12)) if rng.random() < 0.5 else 0.0
     free = x1 - x0 - pitch * len(cells)
     left = x0 + free * float(rng.choice([0.5, 0.5, 0.88]) if spare else 0.5)
@@ -240,8 +240,10 @@ def draw_display(rng, sheet, text, x0, y0, x1, y1):
     slot, i = 0, 0
     for c in text:
         if c == ".":
-            px, py = left + pitch * i - (pitch - width) / 2 + width * 0.04, top + tall
-            sheet.disc(px, py - thick * 0.25, thick * 0.66, lit)
+            # In the middle of the gap, leaning with the digits and clear of both: touching one, it could not be told
+            # from a stroke's end.
+            px, py = left + pitch * i - slant * tall / 2, top + tall
+            sheet.disc(px, py, thick * 0.6, lit)
             sheet.put("point", px, py, slot=slot - 1)
             continue
         cx = left + pitch * i + (pitch - width) / 2

@@ -20,38 +20,36 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-import batches, panelreader, vocabulary
+import batches, curve, panelreader, vocabulary
 
 # Until how many pictures each act goes on: stem to stage 2 alone, by stage 2's map; everything behind it, with that part
-# fixed; all together; projector and decoder alone, many questions for each look ("speak" counts looks used); and again.
-ACTS = [(180_000, "shallow"), (270_000, "deep"), (345_000, "joint"), (363_000, "speak"), (388_000, "joint"),
-        (465_000, "speak")]
-FALLING = 363_000  # from here on, the learning rate falls towards the end of each act
+# fixed; all together; projector and decoder alone, many questions for each look ("speak" counts looks used).
+ACTS = [(200_000, "shallow"), (300_000, "deep"), (450_000, "joint"), (550_000, "speak")]
 # (until this many pictures, {resolution: weight}, widest crop, share of whole pictures, share of steps with text)
 PHASES = [
     (100_000, {64: 6, 128: 1}, 0.25, 0.0, 0.0),
-    (180_000, {64: 3, 128: 2, 192: 2}, 0.7, 0.0, 0.0),
-    (220_000, {128: 3, 192: 2}, 0.4, 0.0, 0.1),
-    (270_000, {128: 2, 192: 3, 256: 2}, 0.8, 0.1, 0.4),
-    (345_000, {128: 2, 192: 3, 256: 2}, 0.9, 0.2, 0.6),
-    (465_000, {128: 2, 192: 5, 256: 2, 320: 1, 384: 1}, 0.9, 0.35, 1.0),
+    (200_000, {64: 2, 128: 2, 192: 3, 256: 1, 384: 1}, 0.9, 0.1, 0.0),
+    (230_000, {128: 3, 192: 2}, 0.4, 0.0, 0.5),
+    (300_000, {128: 2, 192: 4, 256: 3}, 0.8, 0.25, 1.0),
+    (550_000, {128: 2, 192: 5, 256: 3, 320: 1, 384: 1}, 0.9, 0.35, 1.0),
 ]
-VIEWS = 120  # batches that a rank's encoder sees before the decoder learns from them
+VIEWS, LESSONS = 300, 5  # batches that a rank's encoder sees before the decoder learns from them, so many times each
+TELLING = 8.0  # weight of the text beside the maps' losses
 BATCH = {64: 32, 128: 24, 192: 16, 256: 12, 320: 8, 384: 6}  # pictures a rank and step
-PEAK, WARM, LAST = 2e-3, 150, 11_000  # learning rate; steps of its rise in each act; pictures of its fall
+PEAK, WARM, LAST = 1.5e-3, 150, 15_000  # learning rate; steps of its rise in each act; pictures of its fall at the end
 
 
-def rate(act, steps, left):
-    return PEAK * min(1.0, (steps + 1) / WARM) * min(0.75 if act == "speak" else 1.0, max(0.01, left / LAST))
+def rate(steps, left):
+    return PEAK * min(1.0, (steps + 1) / WARM) * max(0.01, min(1.0, left / LAST))
 
 
 def stretch(pictures):
     """The same schedule over another number of pictures."""
-    global ACTS, PHASES, FALLING, LAST
+    global ACTS, PHASES, LAST
     k = pictures / ACTS[-1][0]
     ACTS = [(round(n * k), *rest) for n, *rest in ACTS]
     PHASES = [(round(n * k), *rest) for n, *rest in PHASES]
-    FALLING, LAST = round(FALLING * k), round(LAST * k)
+    LAST = round(LAST * k)
 
 
 def plan(seed, step, seen):
@@ -100,14 +98,20 @@ def cell_losses(logits, data, resolution, stride):
         digit = digit + F.binary_cross_entropy_with_logits(digits[cell(d)], truth[cell(d)])
     seen = digits[cell(d)][:, :10].argmax(-1) == d[:, 4] if len(d) else torch.ones(1)
 
-    bits = torch.cat([minus, points, lamps], -1)
+    # The point is asked of the digit before it, in that digit's cell: elsewhere the decoder would have to look for it.
+    d = d[d[:, 3] < 3]
+    if len(d):
+        asked = points[(*cell(d), d[:, 3].long())]
+        digit = digit + 6 * F.binary_cross_entropy_with_logits(asked, d[:, 5].float(), pos_weight=torch.tensor(2.0, device=device))
+
+    bits = torch.cat([minus, lamps], -1)
     t = data["bits"]
     truth = torch.zeros_like(bits)
     truth[(*cell(t), t[:, 3].long())] = 1
     bit = split_mean(F.binary_cross_entropy_with_logits(bits, truth, reduction="none"), truth > 0)
-    if len(d): bit = bit + F.binary_cross_entropy_with_logits(bits[cell(d)][:, :4], truth[cell(d)][:, :4])
-    t = t[t[:, 3] >= 4]
-    if len(t): bit = bit + 3 * F.binary_cross_entropy_with_logits(bits[cell(t)][:, 4:], truth[cell(t)][:, 4:])
+    if len(d): bit = bit + F.binary_cross_entropy_with_logits(bits[cell(d)][:, 0], truth[cell(d)][:, 0])
+    t = t[t[:, 3] >= 1]
+    if len(t): bit = bit + 3 * F.binary_cross_entropy_with_logits(bits[cell(t)][:, 1:], truth[cell(t)][:, 1:])
 
     def single(scores, name):
         t = data[name]
@@ -158,8 +162,8 @@ def losses(model, data, text, resolution, spoken, act):
     words, hit = torch.zeros(()), float("nan")
     if spoken:
         words = (F.cross_entropy(logits.float(), target, reduction="none") * weight).sum() / weight.sum()
-        hit = float((logits.argmax(-1) == target)[weight == 1].float().mean())
-    total, digits = 2 * words, []
+        hit = float((logits.argmax(-1) == target)[weight >= 1].float().mean())
+    total, digits = TELLING * words, []
     for scores, stride, share in zip(model.examine(maps), (16, 32, 64, 64), (act != "deep", 1.0, 0.7, 1.0)):
         loss, right = cell_losses(scores, data, resolution, stride)
         total = total + share * loss
@@ -172,7 +176,7 @@ def lesson(model, features, data, text):
     """The text's loss on what the encoder saw before: features (B, N, 512)."""
     logits, target, weight, _ = answer(model, model.projector(features), data, text)
     words = (F.cross_entropy(logits.float(), target, reduction="none") * weight).sum() / weight.sum()
-    return words, float((logits.argmax(-1) == target)[weight == 1].float().mean())
+    return words, float((logits.argmax(-1) == target)[weight >= 1].float().mean())
 
 
 @torch.no_grad()
@@ -237,7 +241,7 @@ def work(a, rank):
         dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{a.port + ACTS.index((until, act))}", rank=rank, world_size=a.ranks,
                                 timeout=datetime.timedelta(days=7))
     weights = model.act(act)
-    flat = torch.zeros(sum(p.numel() for p in weights), device=device)
+    flat = torch.zeros(1 + sum(p.numel() for p in weights), device=device)  # the last says whether a rank was told to stop
     place = 0
     for p in weights:  # gradients live in one buffer: one all-reduce a step
         p.grad = flat[place:place + p.numel()].view(p.shape) if p.dim() != 4 else \
@@ -258,7 +262,7 @@ def work(a, rank):
               f"{len(pool)} pictures, from {seen}", flush=True)
     log = open(os.path.join(a.run, "log.jsonl"), "a") if rank == 0 else None
     stop = []
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    for s in (signal.SIGTERM, signal.SIGINT): signal.signal(s, lambda *_: stop.append(True))
     views, lessons = [], 0
     seen_values, begun = [], time.time()
     mark, saved, probed = seen, time.time(), seen
@@ -267,7 +271,9 @@ def work(a, rank):
         n = BATCH[resolution]
         rng = np.random.default_rng([a.seed, step, rank + 1])
         if act == "speak":
-            if not views or lessons >= 6 * len(views): views, lessons = look(model, pool, text, rng, VIEWS, device), 0
+            if not views or lessons >= LESSONS * len(views):
+                rounds = min(VIEWS, -(-(until - seen) // (16 * a.ranks * LESSONS)))
+                views, lessons = look(model, pool, text, rng, rounds, device), 0
             pick = [views[int(k)] for k in rng.integers(0, len(views), 1)][0]
             features, labels, resolution = pick
             n, lessons, spoken = len(labels), lessons + 1, True
@@ -290,11 +296,14 @@ def work(a, rank):
             data = {k: v.to(device) for k, v in data.items()}
             flat.zero_()
             loss, words, hit, digits = losses(model, data, text, resolution, spoken, act)
-        for group in optimizer.param_groups: group["lr"] = rate(act, step - first, until - seen if seen >= FALLING else LAST) * a.rate
+        for group in optimizer.param_groups: group["lr"] = rate(step - first, until - seen) * a.rate
         loss.backward()
+        flat[-1] = len(stop)
         if a.ranks > 1:
             dist.all_reduce(flat)
             flat /= a.ranks
+        stopping = bool(flat[-1] > 0)
+        flat[-1] = 0
         norm = float(flat.norm())
         if not np.isfinite(norm):
             step += 1
@@ -321,10 +330,12 @@ def work(a, rank):
                 log.write(json.dumps(line) + "\n"); log.flush()
                 print(json.dumps(line), flush=True)
             begun, mark = time.time(), seen
-        if rank == 0 and (stop or time.time() - saved > 100 or seen >= until):
+        if rank == 0 and (stopping or time.time() - saved > 100 or seen >= until):
             save(path, dict(model=model.state_dict(), optimizer=optimizer.state_dict(), step=step, seen=seen, act=act, first=first))
             saved = time.time()
-        if stop: sys.exit(0)
+        if stopping:
+            if rank == 0: print(f"stopped after {seen} pictures; the same command goes on from there", flush=True)
+            return
     if a.ranks > 1:
         dist.barrier()
         dist.destroy_process_group()
@@ -338,6 +349,8 @@ def finish(model, tokenizer, run):
     vocabulary.save(tokenizer, out)
     special = {t: tokenizer.token_to_id(t) for t in vocabulary.SPECIAL}
     values = panelreader.export(model, out, special)
+    with open(os.path.join(run, "log.jsonl")) as f: records = [json.loads(l) for l in f]
+    with open(os.path.join(run, "curve.svg"), "w") as f: f.write(curve.draw(records))
     print(f"{out}: {values / 1e6:.2f} M values", flush=True)
 
 
@@ -359,17 +372,29 @@ def main():
     a = p.parse_args()
     stretch(a.pictures)
     here = os.path.dirname(os.path.abspath(__file__))
+    others = []
     if a.rank == 0:
-        if not a.early:
-            for name, seed, last in (("pool", 1, a.shards - 1), ("probe", 2, 0)):
-                jobs = [subprocess.Popen([sys.executable, os.path.join(here, "pool.py"), "--seed", str(seed), "--first", str(k),
-                                          "--last", str(last), "--step", str(a.ranks), "--out", os.path.join(a.run, name)])
-                        for k in range(a.ranks)]
-                if any(j.wait() for j in jobs): sys.exit("rendering failed")
+        if not a.early: render(a, here)
         with open(os.path.join(a.run, "train.pid"), "w") as f: f.write(str(os.getpid()))
-        for r in range(1, a.ranks):
-            subprocess.Popen([sys.executable, os.path.abspath(__file__), *sys.argv[1:], "--rank", str(r)])
+        others = [subprocess.Popen([sys.executable, os.path.abspath(__file__), *sys.argv[1:], "--rank", str(r)])
+                  for r in range(1, a.ranks)]
     work(a, a.rank)
+    if any(o.wait() for o in others): sys.exit("another rank failed")
+
+
+def render(a, here):
+    """The pictures to train on and those to probe with; a shard that is there is kept."""
+    for name, seed, last in (("pool", 1, a.shards - 1), ("probe", 2, 0)):
+        jobs = [subprocess.Popen([sys.executable, os.path.join(here, "pool.py"), "--seed", str(seed), "--first", str(k),
+                                  "--last", str(last), "--step", str(a.ranks), "--out", os.path.join(a.run, name)])
+                for k in range(a.ranks)]
+
+        def quit(*_):
+            for j in jobs: j.terminate()
+            sys.exit("stopped while rendering; the same command goes on from there")
+
+        for s in (signal.SIGTERM, signal.SIGINT): signal.signal(s, quit)
+        if any(j.wait() for j in jobs): sys.exit("rendering failed")
 
 
 if __name__ == "__main__":
