@@ -72,7 +72,7 @@ let package = Package(
         .executableTarget(
             name: "fastvlm",
             dependencies: [
-                "CaptionService", "FastVLM", "Images", "Kernels", "ModelFiles", "Plots", "Sidecars",
+                "CaptionService", "Digests", "FastVLM", "Images", "Kernels", "ModelFiles", "Plots", "Sidecars",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),

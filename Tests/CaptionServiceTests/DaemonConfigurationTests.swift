@@ -178,6 +178,10 @@ import Testing
         // What has no default in the file is taken out; the rest must equal the defaults.
         full.sidecars.directory = nil
         full.budget.profileDirectory = nil
+        #expect(full.status.file == "/run/fastvlmd/status.json")
+        full.status.file = nil
+        #expect(full.watches[0].sidecars == .folder("/srv/results/cameras"))
+        full.watches[0].sidecars = .common
         full.watches[0].tasks.budget = nil
         full.watches[0].tasks.questions = []
         #expect(full == plain)
