@@ -73,8 +73,8 @@ let package = Package(
         .executableTarget(
             name: "fastvlm",
             dependencies: [
-                "CaptionService", "FastVLM", "FrameSources", "Images", "Kernels", "LatencyBudget", "ModelFiles", "Plots",
-                "Sidecars",
+                "CaptionService", "Digests", "FastVLM", "FrameSources", "Images", "Kernels", "LatencyBudget", "ModelFiles",
+                "Plots", "Sidecars",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),

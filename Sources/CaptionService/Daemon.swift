@@ -144,6 +144,9 @@ public struct Daemon: Sendable {
         metrics.text(status, frames: folders.frames + frames, device: (.sample(), .sample()))
     }
 
+    /// The frames of each folder, each folder's counted at one instant.
+    public var frames: [SourceFrames] { folders.frames }
+
     /// For tests: as SIGHUP.
     package func hangUp() async { await reload.reload(telling: place.notifier) { status.summary } }
 

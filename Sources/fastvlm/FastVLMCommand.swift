@@ -9,13 +9,13 @@ struct FastVLMCommand: AsyncParsableCommand {
         abstract: "Describe pictures and answer questions about them with FastVLM, on this machine's processor.",
         discussion: """
             Exit status: 0 done, 1 some inputs were refused or the output cannot be written, 2 wrong usage, 3 the \
-            model or the configuration cannot be used.
+            model or the configuration cannot be used, 4 the daemon cannot be reached.
             """,
         version: Product.version,
         subcommands: [
-            DemoCommand.self, CaptionCommand.self, AskCommand.self, ModelCommand.self, ConfigCommand.self,
-            TokenizeCommand.self,
-            TraceCommand.self, BenchCommand.self, CalibrateCommand.self, SimulateCommand.self,
+            DemoCommand.self, CaptionCommand.self, AskCommand.self, StatusCommand.self, FollowCommand.self,
+            ReportCommand.self, DoctorCommand.self, ModelCommand.self, ConfigCommand.self, CalibrateCommand.self,
+            BenchCommand.self, SimulateCommand.self, TokenizeCommand.self, TraceCommand.self,
         ])
 
     static func main() async {

@@ -3,8 +3,11 @@ internal import ModelFiles
 
 struct ModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "model", abstract: "Pack, check and look into models.",
-        subcommands: [ModelPackCommand.self, ModelVerifyCommand.self, ModelInspectCommand.self])
+        commandName: "model", abstract: "Pack, check, list, look into and remove models.",
+        subcommands: [
+            ModelPackCommand.self, ModelVerifyCommand.self, ModelInspectCommand.self, ModelListCommand.self,
+            ModelRemoveCommand.self,
+        ])
 }
 
 struct ModelVerifyCommand: ParsableCommand {

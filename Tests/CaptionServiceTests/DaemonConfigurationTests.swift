@@ -220,6 +220,10 @@ import Testing
         full.sidecars.directory = nil
         full.socket = nil
         full.budget.profileDirectory = nil
+        #expect(full.status.file == "/run/fastvlmd/status.json")
+        full.status.file = nil
+        #expect(full.watches[0].sidecars == .folder("/srv/results/cameras"))
+        full.watches[0].sidecars = .common
         full.watches[0].tasks.budget = nil
         full.watches[0].tasks.questions = []
         #expect(full == plain)

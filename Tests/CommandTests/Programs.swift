@@ -21,6 +21,10 @@ enum House {
     static let model = "\(root)/etc/tiny-model/random-tiny.fastvlm"
     static let modelDigest = "sha256:1704893ca3215b9fe29bb1bfdef6a2e4d51f33a6134836effbbeb4c2dc9c595b"
     static let sampleConfiguration = "\(root)/etc/fastvlmd.toml"
+    static let install = "\(root)/etc/install"
+    static let uninstall = "\(root)/etc/uninstall"
+    static let serviceUnit = "\(root)/systemd/fastvlmd.service"
+    static let socketUnit = "\(root)/systemd/fastvlmd.socket"
     static let sidecarSchema = "\(root)/etc/schema/fastvlm.sidecar-1.schema.json"
     static let china = Photograph(path: "\(root)/etc/photographs/china.jpg", width: 640, height: 427)
     static let flower = Photograph(path: "\(root)/etc/photographs/flower.jpg", width: 640, height: 427)

@@ -1,0 +1,64 @@
+import CaptionService
+import FoundationEssentials
+import FrameSources
+import Logging
+import ServiceLifecycleTestKit
+import ServiceManager
+import Sidecars
+
+/// A daemon with a stub engine and a configuration file of its own, run in this process.
+struct RunningDaemon {
+    let daemon: Daemon
+    let file: String
+    private var results: AsyncStream<CommittedResult>.AsyncIterator
+
+    fileprivate init(_ daemon: Daemon, _ file: String, _ results: AsyncStream<CommittedResult>) {
+        self.daemon = daemon
+        self.file = file
+        self.results = results.makeAsyncIterator()
+    }
+
+    /// The next `count` results.
+    mutating func next(_ count: Int) async -> [CommittedResult] {
+        var taken: [CommittedResult] = []
+        while taken.count < count, let result = await results.next() { taken.append(result) }
+        return taken
+    }
+
+    func write(_ watches: String) throws { try writeConfiguration(watches, to: file) }
+}
+
+/// A configuration of these `[[watch]]` tables.
+private func writeConfiguration(_ watches: String, to file: String) throws {
+    try Data("[model]\npath = \"/unused\"\n\(watches)\n".utf8).write(to: URL(filePath: file), options: .atomic)
+}
+
+/// Runs a daemon on `watches` for as long as `body` takes, then shuts it down gracefully.
+func withDaemon(
+    _ watches: String, engine: StubEngine = .echo, heartbeat: Heartbeat = Heartbeat(), notifier: ServiceNotifier? = nil,
+    _ body: (inout RunningDaemon) async throws -> Void
+) async throws {
+    let place = try ScratchFolder()
+    let file = place.path + "/fastvlmd.toml"
+    try writeConfiguration(watches, to: file)
+    let (stream, continuation) = AsyncStream.makeStream(of: CommittedResult.self)
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    let daemon = try Daemon(
+        try DaemonConfiguration(file: file), engine: engine, heartbeat: heartbeat,
+        options: FolderSourceOptions(rules: .init(quiet: .milliseconds(20), recheck: .milliseconds(40))),
+        place: Daemon.Place(file: file, notifier: notifier), logger: logger, onCommit: { continuation.yield($0) })
+    var running = RunningDaemon(daemon, file, stream)
+    try await testGracefulShutdown { trigger in
+        async let run: Void = daemon.run()
+        do {
+            try await body(&running)
+        } catch {
+            trigger.triggerGracefulShutdown()
+            try await run
+            throw error
+        }
+        trigger.triggerGracefulShutdown()
+        try await run
+    }
+}
