@@ -1,4 +1,4 @@
-internal import FastVLM
+package import FastVLM
 public import LatencyBudget
 public import ModelFiles
 
@@ -24,7 +24,7 @@ extension Ladder {
 extension FastVLMModel {
     /// Tokens of the prompts of `tasks` besides the picture's that are read anew for each picture: what stands before the
     /// picture is the same for all of them and stays in the cache.
-    func textTokens(of tasks: PictureTasks) -> Int {
+    package func textTokens(of tasks: PictureTasks) -> Int {
         let questions = (tasks.prompt.isEmpty ? [] : [tasks.prompt]) + tasks.questions.map(\.text)
         return questions.reduce(0) { sum, question in
             sum + prepared.promptTemplate.promptTokens(question: question, tokenizer: prepared.tokenizer).after.count

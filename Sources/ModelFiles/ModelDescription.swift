@@ -41,6 +41,8 @@ public struct ModelDescription: Sendable, Equatable, Codable {
     public let parameters: Parameters
     public let resolutions: [Resolution]
     public let defaultResolution: Int
+    /// What was measured at each resolution, if the package says so.
+    public let accuracy: [ResolutionAccuracy]?
     public let promptTemplate: PromptTemplate
     public let licence: String?
     public let licenceText: String?
@@ -94,6 +96,7 @@ extension ModelDescription {
                 pixels: $0, visualTokens: model.configuration.visualTokenCount(width: $0, height: $0))
         }
         defaultResolution = model.defaultResolution
+        accuracy = model.identity.accuracy
         promptTemplate = model.promptTemplate
         licence = model.licence
         licenceText = model.identity.licenceText

@@ -19,7 +19,8 @@ struct BenchAccuracyCommand: ParsableCommand {
             etc/demo-model/scenes.py makes one for the bundled model.
 
             With --budgets each question is a frame of its own, answered at each fixed resolution and, once for each \
-            budget, at the one that the planner chooses; an answer that is late is not right.
+            budget, at the one that the planner chooses; an answer that is late is not right, \
+            and what nothing seems to fit is run at the fastest resolution.
             """)
 
     @Option(help: ArgumentHelp("The folder with pictures and labels.jsonl.", valueName: "folder"))

@@ -65,7 +65,6 @@ struct BudgetedAccuracy {
                 .usage, "Cannot run the planner at \(resolutions) px: the model's ladder has none of them.")
         }
         let planners = try Self.planners(reader, ladder, budgets, usual: first.bytes)
-        let textTokens = TextTokens(reader.model)
         var done = 0
         for start in stride(from: 0, to: pictures.count, by: Self.block) {
             let block = pictures[start..<min(start + Self.block, pictures.count)]
@@ -79,7 +78,7 @@ struct BudgetedAccuracy {
                         ]
                         tasks.maxTokens = maxTokens
                         let frame = try Self.answer(
-                            question, tasks, picture.bytes, way, reader, planners, textTokens(question.question))
+                            question, tasks, picture.bytes, way, reader, planners)
                         frames[way, default: []].append(frame)
                     }
                 }
@@ -110,18 +109,21 @@ struct BudgetedAccuracy {
 
     private static func answer(
         _ question: LabelledPictures.Question, _ tasks: PictureTasks, _ picture: [UInt8], _ way: Way,
-        _ reader: PictureReader, _ planners: [Double: FramePlanner], _ textTokens: Int
+        _ reader: PictureReader, _ planners: [Double: FramePlanner]
     ) throws -> Frame {
         var tasks = tasks
         var plan: FramePlan?
         var planned: FramePlanner.Frame?
         var planner: FramePlanner?
+        let textTokens = reader.model.textTokens(of: tasks)
         let start = ContinuousClock.now
         func time() -> Double { (ContinuousClock.now - start).milliseconds }
         switch way {
         case .fixed(let pixels): tasks.resolution = pixels
         case .budget(let budget):
             tasks.budget = budget
+            // A frame that is not started is not right either.
+            tasks.whenLate = .bestEffort
             let frame = FramePlanner.Frame(
                 tasks: tasks, arrival: start, textTokens: textTokens,
                 sourcePixels: (try? ImageDecoder.probe(picture)).map { Double($0.width) * Double($0.height) },
@@ -153,23 +155,6 @@ struct BudgetedAccuracy {
             return Frame(
                 type: question.type, isRight: false, time: time(), resolution: nil, reason: "given_up",
                 predicted: plan?.plan.predicted.total)
-        }
-    }
-
-    /// The length of each question, which is asked for many times.
-    private final class TextTokens {
-        private let model: FastVLMModel
-        private var known: [String: Int] = [:]
-
-        init(_ model: FastVLMModel) { self.model = model }
-
-        func callAsFunction(_ question: String) -> Int {
-            if let count = known[question] { return count }
-            let prepared = model.prepared
-            let count = prepared.promptTemplate.promptTokens(question: question, tokenizer: prepared.tokenizer).after
-                .count
-            known[question] = count
-            return count
         }
     }
 }

@@ -24,9 +24,11 @@ extension BudgetedAccuracy {
         var count: Int
         /// Frames at each side in pixels; 0 is those that were not run to their end.
         var resolutions: [String: Int]
+        /// Frames by why they ran there.
+        var reasons: [String: Int]
 
         enum CodingKeys: String, CodingKey {
-            case work, model, precision, way, accuracy, low, high, count, resolutions
+            case work, model, precision, way, accuracy, low, high, count, resolutions, reasons
             case budgetMs = "budget_ms"
             case meanMs = "mean_ms"
             case p95Ms = "p95_ms"
@@ -62,7 +64,8 @@ extension BudgetedAccuracy {
             inTime: share { $0.resolution != nil && $0.time <= budget }, accuracy: score.share.rounded(to: 4),
             low: interval.lowerBound.rounded(to: 4), high: interval.upperBound.rounded(to: 4),
             accuracyAtAnyTime: share(\.isRight), count: all.count,
-            resolutions: Dictionary(grouping: all) { "\($0.resolution ?? 0)" }.mapValues(\.count))
+            resolutions: Dictionary(grouping: all) { "\($0.resolution ?? 0)" }.mapValues(\.count),
+            reasons: Dictionary(grouping: all, by: \.reason).mapValues(\.count))
     }
 
     /// The table for people, and what came of the comparison.

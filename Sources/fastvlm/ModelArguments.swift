@@ -3,6 +3,7 @@ internal import CaptionService
 internal import FastVLM
 internal import Glibc
 internal import Kernels
+internal import LatencyBudget
 internal import ModelFiles
 
 /// Which model to use, on how many threads.
@@ -83,11 +84,19 @@ struct GenerationArguments: ParsableArguments {
     @Option(help: "Where the draws begin: the same seed gives the same answer.")
     var seed: UInt64 = 0
 
+    @Option(
+        help: """
+            Milliseconds that a picture has from being opened to its last word: resolution and length are chosen to fit, \
+            by what 'fastvlm calibrate' measured. The default is no limit.
+            """)
+    var budgetMs: Double?
+
     @Flag(help: "Print one JSON document a line for each picture, as the daemon's sidecars have it.")
     var json = false
 
     func validate() throws {
         if let resolution { try check("--resolution", resolution, PictureTasks.resolutionRange) }
+        if let budgetMs { try check("--budget-ms", budgetMs, PictureTasks.budgetRange) }
         try check("--max-tokens", maxTokens, PictureTasks.maxTokensRange)
         try check("--temperature", temperature, PictureTasks.temperatureRange)
         try check("--top-p", topP, PictureTasks.topPRange)
@@ -103,6 +112,9 @@ struct GenerationArguments: ParsableArguments {
         tasks.prompt = prompt
         tasks.questions = questions
         tasks.resolution = resolution
+        tasks.budget = budgetMs
+        // A person wants an answer, late if need be.
+        tasks.whenLate = .bestEffort
         tasks.maxTokens = maxTokens
         tasks.temperature = temperature
         tasks.topP = topP

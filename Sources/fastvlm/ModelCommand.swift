@@ -94,6 +94,15 @@ extension ModelDescription {
             ("prompt", promptTemplate.order == .pictureFirst ? "picture first" : "text first"),
             ("licence", licence ?? "not stated"),
         ]
+        for measured in accuracy ?? [] {
+            let others = [("text", measured.text), ("counting", measured.counting), ("presence", measured.presence)]
+            lines.append(
+                (
+                    measured.pixels == accuracy?.first?.pixels ? "accuracy" : "",
+                    "\(measured.pixels) px: general \(measured.general)"
+                        + others.map { name, value in value.map { ", \(name) \($0)" } ?? "" }.joined()
+                ))
+        }
         if let formatVersion { lines.append(("format", formatVersion)) }
         if let sourceName { lines.append(("packed from", sourceName + (sourceDigest.map { " (\($0))" } ?? ""))) }
         if !unusedTensors.isEmpty { lines.append(("not used", unusedTensors.joined(separator: ", "))) }

@@ -8,7 +8,7 @@ struct PictureRun {
 
     /// Does `tasks` for each of `paths`, prints the outcome, and says at the end whether some were refused.
     func run(_ tasks: PictureTasks, on paths: [String], printer: ReplyPrinter) throws {
-        let reader = try model.reader()
+        let reader = BudgetedReader(try model.reader(), tasks)
         var refused = 0
         for path in paths {
             do {
@@ -25,14 +25,17 @@ struct PictureRun {
         if refused > 0 { throw ExitStatus.inputsRefused }
     }
 
-    private func run(_ tasks: PictureTasks, on path: String, reader: PictureReader, printer: ReplyPrinter) throws {
+    private func run(
+        _ tasks: PictureTasks, on path: String, reader: BudgetedReader, printer: ReplyPrinter
+    ) throws {
         if json {
             try printDocument(tasks, path: path, reader: reader)
             return
         }
+        let start = ContinuousClock.now
         let file = try PictureFile(path: path)
         guard Console.isTerminal else {
-            let report = try reader.run(tasks, on: file.bytes)
+            let report = try reader.run(tasks, on: file.bytes, since: start).report
             for (index, reply) in ((report.caption.map { [$0] } ?? []) + report.answers).enumerated() {
                 printer.showWhole(reply.text, reply: index, path: path)
             }
@@ -40,7 +43,7 @@ struct PictureRun {
         }
         var shown: Int?
         _ = try reader.run(
-            tasks, on: file.bytes,
+            tasks, on: file.bytes, since: start,
             onText: { reply, text in
                 if let last = shown, last != reply { Console.text("\n") }
                 printer.show(text, reply: reply, path: path, isFirst: shown != reply)
@@ -50,17 +53,18 @@ struct PictureRun {
     }
 
     /// Prints one document, whatever comes of the picture: so a line of output belongs to each picture in turn.
-    private func printDocument(_ tasks: PictureTasks, path: String, reader: PictureReader) throws {
+    private func printDocument(_ tasks: PictureTasks, path: String, reader: BudgetedReader) throws {
         let start = ContinuousClock.now
-        let model = ModelFacts(reader.model)
+        let model = ModelFacts(reader.reader.model)
         var source = SidecarDocument.Source(
             file: path.split(separator: "/").last.map { Array($0.utf8) }, origin: "command")
         do {
             let file = try PictureFile(path: path)
             source = file.source
-            let report = try reader.run(tasks, on: file.bytes)
+            let outcome = try reader.run(tasks, on: file.bytes, since: start)
             let document = SidecarDocument(
-                report, tasks: tasks, model: model, source: source, total: (ContinuousClock.now - start).milliseconds,
+                outcome.report, tasks: tasks, model: model, source: source,
+                total: (ContinuousClock.now - start).milliseconds, plan: outcome.plan?.plan, budget: outcome.budget,
                 health: SidecarDocument.Health(.sample(), queue: nil))
             Console.line(String(decoding: try document.compactJSON(), as: UTF8.self))
         } catch let error as EngineError where error.code == .picture || error.code == .request {

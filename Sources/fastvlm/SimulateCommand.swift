@@ -1,6 +1,8 @@
 internal import ArgumentParser
+internal import CaptionService
 internal import FoundationEssentials
 internal import LatencyBudget
+internal import ModelFiles
 
 struct SimulateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -31,6 +33,13 @@ struct SimulateCommand: ParsableCommand {
 
     @Option(help: "The share of frames that may be late, 0.001 to 0.5.")
     var missTarget = 0.01
+
+    @Option(
+        name: [.customLong("model"), .customShort("m")],
+        help: ArgumentHelp(
+            "A model whose resolutions and utilities are used. The default is what is published of FastVLM.",
+            valueName: "path"))
+    var model: String?
 
     @Option(
         help: ArgumentHelp(
@@ -91,9 +100,11 @@ struct SimulateCommand: ParsableCommand {
         }
     }
 
-    /// What is measured, or else the nominal device.
+    /// The model's own ladder, or else the published one; what is measured, or else the nominal device.
     private func device() throws -> (Ladder, CostModel) {
-        guard let profile else { return (try .published(resolutions: [256, 512, 768, 1024]), .nominal) }
+        let own = try model.map { try ModelArguments.parse(["--model=\($0)"]).prepared() }
+        let ladder = try own.map { try Ladder($0.identity) }
+        guard let profile else { return (try ladder ?? .published(resolutions: [256, 512, 768, 1024]), .nominal) }
         let measured: DeviceProfile
         do {
             measured = try JSONDecoder().decode(DeviceProfile.self, from: try Data(contentsOf: URL(filePath: profile)))
@@ -103,7 +114,13 @@ struct SimulateCommand: ParsableCommand {
                 "Cannot read the profile '\(profile)': it is missing, not readable by this user, or no profile. Run "
                     + "'fastvlm calibrate'.")
         }
-        return (try .published(resolutions: measured.points.map(\.rung.width)), try measured.costModel())
+        if let own, own.digest != measured.identity.modelDigest {
+            throw CommandFailure(
+                .setup,
+                "Cannot use the profile '\(profile)': it was measured with the model \(measured.identity.modelDigest), "
+                    + "expected \(own.digest). Run 'fastvlm calibrate' with this model.")
+        }
+        return (try ladder ?? .published(resolutions: measured.points.map(\.rung.width)), try measured.costModel())
     }
 
     private static func trace(_ path: String) throws -> Trace {
