@@ -4,12 +4,16 @@ internal import FrameSources
 internal import Kernels
 internal import LatencyBudget
 internal import ModelFiles
-internal import ServiceLifecycle
+public import ServiceLifecycle
 internal import UnixSignals
 
 /// The whole daemon: a model, the folders that it watches, and the signals that it obeys.
 public struct Daemon: Sendable {
     private let folders: FolderCaptionService
+    /// Answers frames, of the folders and of whoever else has some.
+    public let answerer: FrameAnswerer
+    /// Where every result goes, once its sidecar is on the disk if it has one.
+    public let results = ResultFeed()
     private let logger: Logger
 
     /// How long a picture that is in work at SIGTERM may take before it is put back: with the rest of the way out,
@@ -45,10 +49,13 @@ public struct Daemon: Sendable {
             logger.warning("\(warning)")
             degraded.insert("blas_core")
         }
+        answerer = FrameAnswerer(
+            engine: engine, planner: configuration.hasBudget ? Self.planner(configuration, engine, logger) : nil,
+            degraded: degraded)
+        let results = results
         folders = try FolderCaptionService(
-            configuration, engine: engine,
-            planner: configuration.hasBudget ? Self.planner(configuration, engine, logger) : nil,
-            requiresFolders: requiresFolders, degraded: degraded, logger: logger)
+            configuration, answerer: answerer, requiresFolders: requiresFolders, logger: logger,
+            onCommit: { results.publish($0.document) })
         self.logger = logger
     }
 
@@ -65,9 +72,11 @@ public struct Daemon: Sendable {
     }
 
     /// Runs until SIGTERM or SIGINT; SIGHUP asks for a scan of all folders.
-    public func run() async throws {
+    ///
+    /// - Parameter services: What runs besides, and ends first.
+    public func run(with services: [any Service] = []) async throws {
         var configuration = ServiceGroupConfiguration(
-            services: [.init(service: folders), .init(service: RescanOnHangUp(folders: folders))],
+            services: ([folders, RescanOnHangUp(folders: folders)] + services).map { .init(service: $0) },
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         configuration.maximumGracefulShutdownDuration = Self.shutdownPatience
         try await ServiceGroup(configuration: configuration).run()

@@ -3,6 +3,7 @@ internal import CaptionService
 internal import FoundationEssentials
 internal import Glibc
 internal import Logging
+internal import SocketAPI
 
 @main
 struct FastVLMDaemonCommand: AsyncParsableCommand {
@@ -77,7 +78,8 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
         var logger = Logger(label: "fastvlmd")
         logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
         let configuration = try effectiveConfiguration()
-        try await Daemon(configuration, requiresFolders: config == nil, logger: logger).run()
+        let daemon = try Daemon(configuration, requiresFolders: config == nil, logger: logger)
+        try await daemon.run(with: try ServedDaemon.services(configuration, daemon, logger: logger))
     }
 
     private func effectiveConfiguration() throws -> DaemonConfiguration {
@@ -136,6 +138,7 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
     private static func ending(_ error: any Error) -> (message: String, status: Int32) {
         switch error {
         case let error as DaemonError: return ("fastvlmd: \(error.message)", 3)
+        case let error as SocketAPIError: return ("fastvlmd: \(error.message)", 3)
         case let error as ConfigurationError: return ("fastvlmd: \(error.message)", 3)
         default:
             let code = exitCode(for: error)
