@@ -12,6 +12,10 @@ public struct Daemon: Sendable {
     public let engine: any PictureEngine
     public let metrics: ServiceMetrics
     private let folders: FolderCaptionService
+    /// Answers frames, of the folders and of whoever else has some.
+    public var answerer: FrameAnswerer { folders.answerer }
+    /// Where every result goes, once its sidecar is on the disk if it has one.
+    public let results: ResultFeed
     private let heartbeat: Heartbeat
     private let state: DaemonState
     private let reload: ConfigurationReload
@@ -66,16 +70,19 @@ public struct Daemon: Sendable {
     ) throws(DaemonError) {
         let state = DaemonState(DaemonState.Content(configuration: configuration, degraded: degraded))
         let metrics = ServiceMetrics()
+        let results = ResultFeed(onPublish: { metrics.record($0) })
         let watching = OnWatching()
         let folders = try FolderCaptionService(
             configuration, engine: engine, planner: planner, journal: journal, options: options,
-            requiresFolders: requiresFolders, degraded: degraded, heartbeat: heartbeat, logger: logger, onWatching: { watching.call() },
+            requiresFolders: requiresFolders, degraded: degraded, heartbeat: heartbeat, logger: logger,
+            onWatching: { watching.call() },
             onCommit: {
-                metrics.record($0.document)
+                results.publish($0.document)
                 onCommit($0)
             })
         self.engine = engine
         self.metrics = metrics
+        self.results = results
         self.folders = folders
         self.heartbeat = heartbeat
         self.state = state

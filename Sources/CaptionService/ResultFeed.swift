@@ -15,9 +15,14 @@ public final class ResultFeed: Sendable {
         var isClosed = false
     }
 
-    /// - Parameter capacity: The default is 256.
-    public init(capacity: Int = 256) {
+    private let onPublish: @Sendable (SidecarDocument) -> Void
+
+    /// - Parameters:
+    ///   - capacity: The default is 256.
+    ///   - onPublish: Told of every result before the listeners are.
+    public init(capacity: Int = 256, onPublish: @escaping @Sendable (SidecarDocument) -> Void = { _ in }) {
         self.capacity = max(1, capacity)
+        self.onPublish = onPublish
     }
 
     /// Those who listen.
@@ -25,6 +30,7 @@ public final class ResultFeed: Sendable {
 
     /// Hands out one result.
     public func publish(_ document: SidecarDocument) {
+        onPublish(document)
         let interested = listeners.withLock { Array($0.list.values) }.filter { $0.wants(document.source.origin) }
         guard !interested.isEmpty, let line = try? document.compactJSON() else { return }
         for listener in interested { listener.add(line) }

@@ -4,6 +4,7 @@ internal import FoundationEssentials
 internal import Glibc
 internal import Logging
 internal import ServiceManager
+internal import SocketAPI
 
 @main
 struct FastVLMDaemonCommand: AsyncParsableCommand {
@@ -79,21 +80,31 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
         var logger = Logger(label: "fastvlmd")
         logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
         let configuration = try effectiveConfiguration()
+        let (place, socket) = try place(logger)
         let daemon = try await Daemon.load(
-            configuration, requiresFolders: config == nil, place: try place(logger), logger: logger)
-        try await daemon.run()
+            configuration, requiresFolders: config == nil, place: place, logger: logger)
+        try await daemon.run(
+            services: try ServedDaemon.services(configuration, daemon, handedOver: socket, logger: logger))
     }
 
-    /// What the service manager wants, if there is one.
-    private func place(_ logger: Logger) throws -> Daemon.Place {
+    /// What the service manager wants, if there is one, and the socket that it hands over.
+    private func place(_ logger: Logger) throws -> (Daemon.Place, socket: Int32?) {
         let environment = ServiceEnvironment.take()
+        var socket: Int32?
         for descriptor in try environment.passedDescriptors() {
+            // A unit that gives its socket no name has one alone.
+            if socket == nil, ["api", "unknown", "fastvlmd.socket"].contains(descriptor.name) {
+                socket = descriptor.number
+                continue
+            }
             logger.warning("A passed socket has no use here and is closed.", metadata: ["name": "\(descriptor.name)"])
             close(descriptor.number)
         }
-        return Daemon.Place(
-            file: config.map(Self.absolute), notifier: try ServiceNotifier(environment), watchdog: try environment.watchdogInterval,
+        let place = Daemon.Place(
+            file: config.map(Self.absolute), notifier: try ServiceNotifier(environment),
+            watchdog: try environment.watchdogInterval,
             runtimeDirectory: getenv("RUNTIME_DIRECTORY").map { String(cString: $0) })
+        return (place, socket)
     }
 
     private func effectiveConfiguration() throws -> DaemonConfiguration {
@@ -152,6 +163,7 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
     private static func ending(_ error: any Error) -> (message: String, status: Int32) {
         switch error {
         case let error as DaemonError: return ("fastvlmd: \(error.message)", 3)
+        case let error as SocketAPIError: return ("fastvlmd: \(error.message)", 3)
         case let error as ConfigurationError: return ("fastvlmd: \(error.message)", 3)
         case let error as ServiceManagerError: return ("fastvlmd: \(error.message)", 3)
         default:
