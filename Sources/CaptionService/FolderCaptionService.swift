@@ -17,6 +17,7 @@ public struct FolderCaptionService: Service {
     private let planner: FramePlanner?
     /// Nil where crashes are not counted.
     private let journal: InFlightJournal?
+    private let memory: MemoryBudget
     private let degraded: Set<String>
     private let onCommit: @Sendable (CommittedResult) -> Void
     private let logger: Logger
@@ -27,13 +28,15 @@ public struct FolderCaptionService: Service {
     ///   - planner: Keeps the budgets of all folders; not asked where no folder has one. The default knows nothing of the
     ///     device and learns it from the first pictures.
     ///   - journal: Counts the crashes of the process that each picture was in flight at. The default, nil, counts none.
+    ///   - memory: What pictures may take, together with all others who hold some of it. The default is 64 MiB of its own.
     ///   - options: How folders are watched.
     ///   - requiresFolders: Whether a folder that is missing is an error. The default is false: it is waited for.
     ///   - degraded: What is known not to work as it should, for the results' health.
     ///   - onCommit: Told of each result when its sidecar is on the disk.
     public init(
         _ configuration: DaemonConfiguration, engine: any PictureEngine, planner: FramePlanner? = nil,
-        journal: InFlightJournal? = nil, options: FolderSourceOptions = .init(),
+        journal: InFlightJournal? = nil, memory: MemoryBudget = MemoryBudget(limit: 64 << 20),
+        options: FolderSourceOptions = .init(),
         requiresFolders: Bool = false, degraded: Set<String> = [], logger: Logger,
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
@@ -68,6 +71,7 @@ public struct FolderCaptionService: Service {
                     logger: logger)
             : nil
         self.journal = journal
+        self.memory = memory
         self.degraded = degraded
         self.onCommit = onCommit
         self.logger = logger
@@ -92,10 +96,17 @@ public struct FolderCaptionService: Service {
             while !Task.isShuttingDownGracefully,
                 let candidate = await cancelWhenGracefulShutdown({ await source.next() })
             {
+                // A file over the limit is refused without being read.
+                let size = min(candidate.identity.size, ImageLimits().bytes, memory.limit)
+                guard let room = try? await memory.hold(size) else {
+                    source.finish(candidate, .putBack)
+                    continue
+                }
                 let key = InFlightKey(candidate)
                 let crashes = journal?.note(key) ?? 0
                 let isPoison = crashes >= InFlightJournal.crashLimit
                 let outcome = isPoison ? await refusePoison(candidate, crashes) : await caption(candidate)
+                room.end()
                 source.finish(candidate, outcome)
                 journal?.clear(key, isSettled: outcome != .putBack)
             }
