@@ -131,8 +131,28 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ], swiftSettings: swiftSettings),
+        // The folder service with an engine that only pretends, for tests that kill it; no product.
+        .executableTarget(
+            name: "StubDaemon",
+            dependencies: [
+                "CaptionService", "FrameSources", "LatencyBudget",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ], path: "Tests/StubDaemon", swiftSettings: swiftSettings),
+        .testTarget(name: "FaultTests", dependencies: ["StubDaemon"], swiftSettings: swiftSettings),
         // The two programs as a person runs them.
         .testTarget(
             name: "CommandTests", dependencies: ["fastvlm", "fastvlmd"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
     ]
 )
+
+// Needs libFuzzer, which normal builds do without; Tests/Fuzz/run asks for it.
+if Context.environment["FASTVLM_FUZZ"] == "1" {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz", dependencies: ["CaptionService", "FastVLM", "Images", "ModelFiles", "Sidecars"],
+            path: "Tests/Fuzz", exclude: ["corpus", "run"],
+            swiftSettings: swiftSettings + [.unsafeFlags(["-parse-as-library"])],
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address"])]))
+}

@@ -15,6 +15,7 @@ public struct FolderCaptionService: Service {
     let folders: CaptionedFolders
     /// Nil where crashes are not counted.
     private let journal: InFlightJournal?
+    private let memory: MemoryBudget
     private let heartbeat: Heartbeat
     private let onWatching: @Sendable () -> Void
     private let onCommit: @Sendable (CommittedResult) -> Void
@@ -26,6 +27,7 @@ public struct FolderCaptionService: Service {
     ///   - planner: Keeps the budgets of all folders; not asked where no folder has one. The default knows nothing of the
     ///     device and learns it from the first pictures.
     ///   - journal: Counts the crashes of the process that each picture was in flight at. The default, nil, counts none.
+    ///   - memory: What pictures may take, together with all others who hold some of it. The default is 64 MiB of its own.
     ///   - options: How folders are watched.
     ///   - requiresFolders: Whether a folder that is missing is an error. The default is false: it is waited for.
     ///   - degraded: What is known not to work as it should, for the results' health.
@@ -34,8 +36,8 @@ public struct FolderCaptionService: Service {
     ///   - onCommit: Told of each result when its sidecar is on the disk.
     public init(
         _ configuration: DaemonConfiguration, engine: any PictureEngine, planner: FramePlanner? = nil,
-        journal: InFlightJournal? = nil, options: FolderSourceOptions = .init(),
-        requiresFolders: Bool = false, degraded: Set<String> = [], heartbeat: Heartbeat = Heartbeat(), logger: Logger,
+        journal: InFlightJournal? = nil, memory: MemoryBudget = MemoryBudget(limit: 64 << 20),
+        options: FolderSourceOptions = .init(), requiresFolders: Bool = false, degraded: Set<String> = [], heartbeat: Heartbeat = Heartbeat(), logger: Logger,
         onWatching: @escaping @Sendable () -> Void = {},
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
@@ -48,14 +50,14 @@ public struct FolderCaptionService: Service {
             : nil
         try self.init(
             configuration, answerer: FrameAnswerer(engine: engine, planner: planner, degraded: degraded),
-            journal: journal, options: options, requiresFolders: requiresFolders, heartbeat: heartbeat, logger: logger,
+            journal: journal, memory: memory, options: options, requiresFolders: requiresFolders, heartbeat: heartbeat, logger: logger,
             onWatching: onWatching, onCommit: onCommit)
     }
 
     /// As the other, for folders that share the engine with other sources.
     public init(
         _ configuration: DaemonConfiguration, answerer: FrameAnswerer, journal: InFlightJournal? = nil,
-        options: FolderSourceOptions = .init(), requiresFolders: Bool = false, heartbeat: Heartbeat = Heartbeat(),
+        memory: MemoryBudget = MemoryBudget(limit: 64 << 20), options: FolderSourceOptions = .init(), requiresFolders: Bool = false, heartbeat: Heartbeat = Heartbeat(),
         logger: Logger, onWatching: @escaping @Sendable () -> Void = {},
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
@@ -81,6 +83,7 @@ public struct FolderCaptionService: Service {
         self.folders = known
         self.answerer = answerer
         self.journal = journal
+        self.memory = memory
         self.heartbeat = heartbeat
         self.onWatching = onWatching
         self.onCommit = onCommit
@@ -112,9 +115,16 @@ public struct FolderCaptionService: Service {
             while !Task.isShuttingDownGracefully,
                 let candidate = await cancelWhenGracefulShutdown({ await source.next() })
             {
+                // A file over the limit is refused without being read.
+                let size = min(candidate.identity.size, ImageLimits().bytes, memory.limit)
+                guard let room = try? await memory.hold(size) else {
+                    source.finish(candidate, .putBack)
+                    continue
+                }
                 heartbeat.begin()
                 let outcome = await caption(candidate)
                 heartbeat.end()
+                room.end()
                 source.finish(candidate, outcome)
                 journal?.clear(InFlightKey(candidate), isSettled: outcome != .putBack)
             }

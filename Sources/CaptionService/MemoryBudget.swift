@@ -37,6 +37,9 @@ public final class MemoryBudget: Sendable {
             self.bytes = bytes
         }
 
+        /// Gives them back, in so many words.
+        public consuming func end() {}
+
         deinit { budget.giveBack(bytes) }
     }
 

@@ -80,7 +80,7 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
         var logger = Logger(label: "fastvlmd")
         logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
         let configuration = try effectiveConfiguration()
-        let (place, socket) = try place(logger)
+        let (place, socket) = try self.place(logger)
         let daemon = try await Daemon.load(
             configuration, requiresFolders: config == nil, place: place, logger: logger)
         try await daemon.run(

@@ -25,7 +25,9 @@ import Testing
         let budget = MemoryBudget(limit: 100)
         await #expect(throws: MemoryBudget.Refusal.tooLarge(bytes: 101, limit: 100)) { _ = try await budget.hold(101) }
         await #expect(throws: MemoryBudget.Refusal.tooLarge(bytes: -1, limit: 100)) { _ = try await budget.hold(-1) }
-        await #expect(throws: MemoryBudget.Refusal.tooLarge(bytes: .max, limit: 100)) { _ = try await budget.hold(.max) }
+        await #expect(throws: MemoryBudget.Refusal.tooLarge(bytes: .max, limit: 100)) {
+            _ = try await budget.hold(.max)
+        }
         #expect(budget.held == 0)
     }
 
@@ -99,6 +101,25 @@ import Testing
         #expect(done == 2000)
         #expect(budget.held == 0 && budget.waiting == 0)
         #expect(budget.highest <= 1000 && budget.highest > 500)
+    }
+
+    @Test func aPictureInAFolderWaitsForMemoryBeforeItIsRead() async throws {
+        let folder = try ScratchFolder()
+        let budget = MemoryBudget(limit: 100)
+        var taken: MemoryBudget.Holding? = try await budget.hold(99)
+        let begun = Mutex(0)
+        let engine = StubEngine { tasks, bytes in
+            begun.withLock { $0 += 1 }
+            return StubEngine.report(tasks, caption: "\(budget.held)")
+        }
+        try folder.drop("eight", "x.jpg")
+        try await withService(on: folder, engine: engine, memory: budget) { service in
+            await wait(for: 1, in: budget)
+            #expect(begun.withLock { $0 } == 0)
+            _ = taken.take()
+            #expect(try await service.next(1).first?.document.caption == "7")
+        }
+        #expect(budget.held == 0)
     }
 
     @Test func aPictureCountsWithItsPixels() {

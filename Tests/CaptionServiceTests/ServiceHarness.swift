@@ -117,7 +117,7 @@ struct RunningService {
 /// Runs the service on `folder` for as long as `body` takes, then shuts it down gracefully and waits for its end.
 func withService(
     on folder: ScratchFolder, engine: StubEngine = .echo, journal: InFlightJournal? = nil,
-    configure: (inout DaemonConfiguration) -> Void = { _ in },
+    memory: MemoryBudget = MemoryBudget(limit: 64 << 20), configure: (inout DaemonConfiguration) -> Void = { _ in },
     _ body: (inout RunningService) async throws -> Void
 ) async throws {
     var configuration = DaemonConfiguration(
@@ -127,7 +127,7 @@ func withService(
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let service = try FolderCaptionService(
-        configuration, engine: engine, journal: journal,
+        configuration, engine: engine, journal: journal, memory: memory,
         options: FolderSourceOptions(rules: .init(quiet: .milliseconds(20), recheck: .milliseconds(40))),
         requiresFolders: true, logger: logger, onCommit: { continuation.yield($0) })
     var running = RunningService(stream)

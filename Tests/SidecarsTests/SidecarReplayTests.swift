@@ -32,7 +32,9 @@ import Testing
     }
 
     /// How many states there can be after `operations`, and those of them that are not right.
-    static func states(of operations: [DiskOperation], replacing: Bool) throws -> (count: Int, wrong: [Disk], all: Set<Disk>) {
+    static func states(of operations: [DiskOperation], replacing: Bool) throws -> (
+        count: Int, wrong: [Disk], all: Set<Disk>
+    ) {
         let whole = [try Samples.full.json(), try Samples.expired.json()]
         var all: Set<Disk> = []
         var wrong: [Disk] = []
