@@ -95,6 +95,14 @@ struct CaptionedFolder: Sendable {
             modified: Timestamp(nanoseconds: candidate.identity.modified), origin: "watch:\(watch.name)")
     }
 
+    /// What its prompts can say of a picture.
+    func facts(of candidate: FrameCandidate) -> PromptFacts {
+        let inner = candidate.path.parent.name
+        return PromptFacts(
+            source(of: candidate),
+            folder: inner.isEmpty ? watch.path.split(separator: "/").last.map { Array($0.utf8) } ?? [] : inner)
+    }
+
     /// Beside the pictures, the store is on the very folder that the picture was found in.
     private func store(for candidate: FrameCandidate) throws(SidecarError) -> SidecarStore {
         if let mirror { return mirror }

@@ -1,3 +1,4 @@
+internal import FastVLM
 internal import LatencyBudget
 internal import TOMLKit
 
@@ -36,6 +37,8 @@ extension DaemonConfiguration.Watch {
         table["prompt"] = tasks.prompt
         if let resolution = tasks.resolution { table["resolution"] = resolution }
         if !tasks.followsBudget { table["resolution"] = "off" }
+        table["tiling"] = tasks.tiling
+        table["aspect"] = tasks.aspect.rawValue
         if let budget = tasks.budget { table["budget_ms"] = budget }
         table["when_late"] = tasks.whenLate.rawValue
         table["max_tokens"] = tasks.maxTokens
@@ -47,6 +50,8 @@ extension DaemonConfiguration.Watch {
             let entry = TOMLTable()
             entry["id"] = question.id
             entry["question"] = question.text
+            entry["type"] = question.type.word
+            if case .choice(let options) = question.type { entry["options"] = TOMLArray(options) }
             questions.append(entry)
         }
         if !tasks.questions.isEmpty { table["questions"] = questions }

@@ -115,7 +115,7 @@ public struct FolderCaptionService: Service {
             }
         }
         let source = folder.source(of: candidate, sha256: frame.sha256)
-        let tasks = folder.watch.tasks
+        let tasks = folder.watch.tasks.filledIn(folder.facts(of: candidate))
         let planned = planner.map { _ in plannedFrame(candidate, folder, frame.bytes, start) }
         var plan: FramePlan?
         if let planner, let planned {
@@ -167,10 +167,11 @@ public struct FolderCaptionService: Service {
     private func plannedFrame(
         _ candidate: FrameCandidate, _ folder: CaptionedFolder, _ bytes: [UInt8], _ start: ContinuousClock.Instant
     ) -> FramePlanner.Frame {
-        FramePlanner.Frame(
+        let info = try? ImageDecoder.probe(bytes)
+        var frame = FramePlanner.Frame(
             tasks: folder.watch.tasks, source: folder.number,
             arrival: candidate.sign == .found ? start : candidate.arrival, textTokens: folder.textTokens,
-            sourcePixels: (try? ImageDecoder.probe(bytes)).map { Double($0.width) * Double($0.height) },
+            sourcePixels: info.map { Double($0.width) * Double($0.height) },
             defaultResolution: engine.defaultResolution,
             waiting: source.waiting.compactMap { waiting in
                 guard waiting.sign != .found, let tasks = folders[waiting.root]?.watch.tasks, tasks.followsBudget else {
@@ -178,6 +179,8 @@ public struct FolderCaptionService: Service {
                 }
                 return tasks.budget.map { (waiting.arrival, $0) }
             })
+        frame.sourceSide = info.map { max($0.width, $0.height) }
+        return frame
     }
 
     /// The result of a picture that is not answered for want of time.
