@@ -67,7 +67,8 @@ public struct Calibration {
         _ rung: Rung, _ tasks: PictureTasks, _ picture: [UInt8], isSlow share: Duration, _ progress: (Double) -> Void
     ) throws(EngineError) -> [PictureReport] {
         var tasks = tasks
-        tasks.resolution = rung.width
+        tasks.resolution = rung.passWidth
+        tasks.tiling = rung.isTiled
         let start = clock.now
         var reports: [PictureReport] = []
         while reports.count <= Self.mostRuns {

@@ -114,8 +114,8 @@ struct CaptionedFolder: Sendable {
         guard watch.isSpool, let note = candidate.path.parent.appending(Spool.noteName(of: candidate.path.name)),
             let frame = try? candidate.folder.claim(note, limit: 65_536),
             let request = try? JSONDecoder().decode(Spool.Request.self, from: Data(frame.bytes))
-        else { return (watch.tasks, textTokens) }
-        var tasks = watch.tasks
+        else { return (watch.tasks.filledIn(facts(of: candidate)), textTokens) }
+        var tasks = watch.tasks.filledIn(facts(of: candidate))
         if let prompt = request.prompt { tasks.prompt = prompt }
         if let budget = request.budget { tasks.budget = budget }
         return (tasks, nil)
@@ -132,6 +132,14 @@ struct CaptionedFolder: Sendable {
         SidecarDocument.Source(
             file: candidate.path.name, sha256: sha256, bytes: candidate.identity.size,
             modified: Timestamp(nanoseconds: candidate.identity.modified), origin: origin(of: candidate))
+    }
+
+    /// What its prompts can say of a picture.
+    func facts(of candidate: FrameCandidate) -> PromptFacts {
+        let inner = candidate.path.parent.name
+        return PromptFacts(
+            source(of: candidate),
+            folder: inner.isEmpty ? watch.path.split(separator: "/").last.map { Array($0.utf8) } ?? [] : inner)
     }
 
     /// Beside the pictures, the store is on the very folder that the picture was found in.

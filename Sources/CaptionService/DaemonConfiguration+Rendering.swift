@@ -1,3 +1,4 @@
+internal import FastVLM
 internal import LatencyBudget
 internal import TOMLKit
 
@@ -69,6 +70,8 @@ extension PictureTasks {
         table["prompt"] = prompt
         if let resolution = resolution { table["resolution"] = resolution }
         if !followsBudget { table["resolution"] = "off" }
+        table["tiling"] = tiling
+        table["aspect"] = aspect.rawValue
         if let budget = budget { table["budget_ms"] = budget }
         table["when_late"] = whenLate.rawValue
         table["max_tokens"] = maxTokens
@@ -80,6 +83,8 @@ extension PictureTasks {
             let entry = TOMLTable()
             entry["id"] = question.id
             entry["question"] = question.text
+            entry["type"] = question.type.word
+            if case .choice(let options) = question.type { entry["options"] = TOMLArray(options) }
             if question.needs != .general { entry["needs"] = question.needs.rawValue }
             questions.append(entry)
         }

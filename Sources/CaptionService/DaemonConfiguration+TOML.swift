@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import FastVLM
 internal import LatencyBudget
 
 extension DaemonConfiguration {
@@ -123,6 +124,10 @@ extension ConfigurationTable {
         case .word(let word): (tasks.resolution, tasks.followsBudget) = (nil, word == "auto")
         case nil: break
         }
+        tasks.tiling = try bool("tiling") ?? tasks.tiling
+        if let word = try word("aspect", PictureAspect.allCases.map(\.rawValue)) {
+            tasks.aspect = PictureAspect(rawValue: word) ?? tasks.aspect
+        }
         tasks.budget = try number("budget_ms", PictureTasks.budgetRange) ?? tasks.budget
         if let word = try word("when_late", LatePolicy.allCases.map(\.rawValue)) {
             tasks.whenLate = LatePolicy(rawValue: word) ?? tasks.whenLate
@@ -139,11 +144,26 @@ extension ConfigurationTable {
                     PictureTasks.Question(
                         id: try table.required("id", example: "lamp"),
                         text: try table.required("question", example: "Is the red lamp on?"),
+                        type: try table.answerType(),
                         needs: try table.word("needs", QuestionType.allCases.map(\.rawValue))
                             .flatMap(QuestionType.init) ?? .general))
                 try table.finish()
             }
         }
         return tasks
+    }
+
+    /// `type`, and the `options` of a choice.
+    private mutating func answerType() throws(ConfigurationError) -> AnswerType {
+        let word = try word("type", AnswerType.words) ?? AnswerType.text.word
+        let options = try strings("options")
+        do throws(FastVLMError) {
+            guard options == nil || word == "choice" else {
+                throw FastVLMError(.answerType, "options for the type '\(word)', expected them for 'choice' alone")
+            }
+            return try AnswerType(word: word, options: options ?? [])
+        } catch {
+            throw invalid("options", "\(options ?? [])", expected: "other options. \(error.message)")
+        }
     }
 }

@@ -1,4 +1,8 @@
+internal import FastVLM
+
 extension PictureTasks {
+    /// Tiles along each side of a picture that is seen in tiles.
+    public static let tilesAcross = 2
     public static let resolutionRange = 64...4096
     /// Milliseconds.
     public static let budgetRange = 1.0...3_600_000.0
@@ -53,6 +57,12 @@ extension PictureTasks {
                 throw ConfigurationError(
                     .conflict,
                     "Cannot use \(subject): \(place).questions has the id '\(question.id)' twice. Give each its own.")
+            }
+            do {
+                try question.type.validate()
+            } catch {
+                throw ConfigurationError(
+                    .invalidValue, "Cannot use \(subject): \(place).questions, '\(question.id)': \(error.message)")
             }
             guard question.text.utf8.count <= Self.promptByteLimit else {
                 throw invalid(
@@ -136,6 +146,7 @@ extension DaemonConfiguration {
                 }
             }
             try watch.tasks.validate(subject: subject, place: place)
+            try watch.tasks.validatePlaceholders(subject: subject, place: place)
         }
         try refuseNestedFolders(subject: subject)
     }

@@ -1,3 +1,4 @@
+public import FastVLM
 public import LatencyBudget
 
 /// All that the daemon is told: decoded from TOML or made from command-line options, validated, then never changed.
@@ -165,15 +166,30 @@ public struct DaemonConfiguration: Sendable, Equatable {
     }
 }
 
+/// What of the square that a picture is padded to is seen.
+public enum PictureAspect: String, Sendable, CaseIterable {
+    /// All of it, as the public models were trained.
+    case square
+    /// The picture without the black bars, with as much of them as makes both sides multiples of 64 pixels: fewer visual
+    /// tokens for the same picture. Pictures in tiles are seen as squares.
+    case native
+}
+
 /// What to ask about each picture, and how long an answer may be.
 public struct PictureTasks: Sendable, Equatable {
-    /// What asks for the caption. The default is "Describe the image.". Empty: no caption, only answers.
+    /// What asks for the caption. The default is "Describe the image.". Empty: no caption, only answers. Where it may hold
+    /// placeholders, ``filledIn(_:)`` says what becomes of them; the same holds for questions.
     public var prompt = PictureTasks.defaultPrompt
     /// Asked about the same picture, in this order. The default is none.
     public var questions: [Question] = []
     /// Side of the square that the encoder sees, in pixels. The default, nil, is what fits the budget, and without a
     /// budget the model's own default. Together with a budget only the length of the answer follows the budget.
     public var resolution: Int?
+    /// Whether a picture that is larger than `resolution` is seen as an overview and four tiles of that resolution. The
+    /// default is false: a budget takes such a step where the model's ladder has it.
+    public var tiling = false
+    /// Which part of the square is seen. The default is all of it.
+    public var aspect = PictureAspect.square
     /// Milliseconds from a picture's arrival to its answer, 1...3,600,000. The default, nil, is no limit.
     public var budget: Double?
     /// What happens to a picture that cannot be answered in time. The default is that it is not started.
@@ -205,13 +221,16 @@ public struct PictureTasks: Sendable, Equatable {
         /// Names the answer in the sidecar.
         public var id: String
         public var text: String
+        /// What its answer may be. The default is any text.
+        public var type: AnswerType
         /// What it needs of a picture: a budget chooses the resolution by what the model's package says of such questions.
         /// The default is nothing in particular.
-        public var needs = QuestionType.general
+        public var needs: QuestionType
 
-        public init(id: String, text: String, needs: QuestionType = .general) {
+        public init(id: String, text: String, type: AnswerType = .text, needs: QuestionType = .general) {
             self.id = id
             self.text = text
+            self.type = type
             self.needs = needs
         }
     }

@@ -142,11 +142,14 @@ public struct FrameAnswerer: Sendable {
 
     /// What the planner is to know of a frame.
     private func plannedFrame(_ frame: Frame) -> FramePlanner.Frame {
-        FramePlanner.Frame(
+        let info = try? ImageDecoder.probe(frame.bytes)
+        var planned = FramePlanner.Frame(
             tasks: frame.tasks, source: frame.sourceNumber, arrival: frame.budgetStart,
             textTokens: frame.textTokens ?? engine.textTokens(of: frame.tasks),
-            sourcePixels: (try? ImageDecoder.probe(frame.bytes)).map { Double($0.width) * Double($0.height) },
+            sourcePixels: info.map { Double($0.width) * Double($0.height) },
             defaultResolution: engine.defaultResolution, waiting: frame.waiting + desk.waitingBudgets)
+        planned.sourceSide = info.map { max($0.width, $0.height) }
+        return planned
     }
 
     /// The result of a picture that is not answered for want of time.

@@ -17,6 +17,8 @@ public final class FramePlanner: Sendable {
         package var textTokens: Int
         /// Pixels of the picture; nil where its header cannot be read.
         package var sourcePixels: Double?
+        /// Its longer side; nil where it is not known.
+        package var sourceSide: Int?
         /// What is seen where nothing is chosen, in pixels.
         package var defaultResolution: Int
         /// The others that wait: when their budgets began, and how many ms they are.
@@ -134,8 +136,10 @@ public final class FramePlanner: Sendable {
                 question: tasks.needs, choice: .budget, whenLate: tasks.whenLate,
                 sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels, textTokens: frame.textTokens,
                 minimumTokens: minimum * replies, maximumTokens: tasks.maxTokens * replies, source: frame.source)
-            if budget == nil || tasks.resolution != nil {
-                request.choice = .fixed(Rung(pixels: tasks.resolution ?? frame.defaultResolution))
+            request.sourceSide = frame.sourceSide
+            if budget == nil || tasks.resolution != nil || tasks.tiling {
+                request.choice = .fixed(
+                    tasks.fixedRung(side: frame.sourceSide, usual: frame.defaultResolution))
                 // Nothing is known yet: what cannot be chosen has to be tried.
                 if !state.planner.isProfiled, state.planner.seeing.observations == 0 { request.whenLate = .bestEffort }
             }
@@ -233,6 +237,18 @@ public final class FramePlanner: Sendable {
 extension PictureTasks {
     /// The caption, if one is wanted, and the answers.
     var replyCount: Int { max(1, (prompt.isEmpty ? 0 : 1) + questions.count) }
+}
+
+extension PictureTasks {
+    /// What is seen where no budget chooses: `resolution`, without one `usual`; in tiles where that is asked for and the
+    /// picture's longer `side` is more than one tile shows.
+    func fixedRung(side: Int?, usual: Int) -> Rung {
+        let pixels = resolution ?? usual
+        guard tiling, let side, side > pixels else { return Rung(pixels: pixels) }
+        return Rung(
+            width: pixels * Self.tilesAcross, height: pixels * Self.tilesAcross, columns: Self.tilesAcross,
+            rows: Self.tilesAcross)
+    }
 }
 
 extension PhaseTimes {

@@ -11,9 +11,11 @@ extension Ladder {
             return
         }
         try self.init(
-            accuracy.filter { PictureTasks.resolutionRange.contains($0.pixels) }.map { measured in
+            accuracy.filter { PictureTasks.resolutionRange.contains($0.passPixels) }.map { measured in
                 Step(
-                    Rung(pixels: measured.pixels),
+                    Rung(
+                        width: measured.pixels, height: measured.pixels, columns: measured.tiles ?? 1,
+                        rows: measured.tiles ?? 1),
                     utility: Utility(
                         general: measured.general, text: measured.text, counting: measured.counting,
                         presence: measured.presence))

@@ -1,3 +1,4 @@
+public import FastVLM
 public import LatencyBudget
 
 /// Answers what is asked about pictures: FastVLM, or in tests a stub of set latency and outcome.
@@ -75,8 +76,10 @@ public struct PictureReport: Sendable, Equatable {
     public var caption: Reply?
     /// One for each question, in their order.
     public var answers: [Reply]
-    /// Side of the square that the encoder saw, in pixels.
+    /// Side of the square that was seen, in pixels.
     public var resolution: Int
+    /// Tiles that the square was cut into and that were seen after an overview; 0 if it was seen in one piece.
+    public var tiles = 0
     public var visualTokens: Int
     public var timings: Timings
 
@@ -88,8 +91,17 @@ public struct PictureReport: Sendable, Equatable {
         public var finishReason: String
         public var promptTokens: Int
         public var generatedTokens: Int
+        /// The answer as its type has it; nil for a caption.
+        public var value: AnswerValue?
+        /// 0...1, as ``TypedAnswer/confidence`` says; nil for text.
+        public var confidence: Double?
 
-        public init(text: String, finishReason: String, promptTokens: Int, generatedTokens: Int) {
+        public init(
+            text: String, finishReason: String, promptTokens: Int, generatedTokens: Int, value: AnswerValue? = nil,
+            confidence: Double? = nil
+        ) {
+            self.value = value
+            self.confidence = confidence
             self.text = text
             self.finishReason = finishReason
             self.promptTokens = promptTokens

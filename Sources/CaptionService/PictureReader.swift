@@ -67,20 +67,23 @@ public final class PictureReader {
     ) throws(EngineError) -> PictureReport {
         let start = clock.now
         var timings = PictureReport.Timings()
-        let resolution = plan?.resolution ?? tasks.resolution ?? model.prepared.defaultResolution
         /// Set where the work was given up: the share of the encoding that was done.
         var seenWhenLate: Double?
         do {
-            try FastVLMModel.validate(resolution: resolution)
+            var rung = try rung(for: tasks, picture, plan)
+            let side = max(rung.passWidth, rung.passHeight)
+            try FastVLMModel.validate(resolution: side)
             let decoded = try timed(&timings.decode) { () throws(ImageError) in
-                try decoder.decode(picture, covering: resolution)
+                try decoder.decode(picture, covering: max(rung.width, rung.height))
             }
-            let pixels = try timed(&timings.preprocess) { () throws(ImageError) in
-                try decoded.modelPixels(resolution: resolution)
+            if tasks.aspect == .native { rung = rung.trimmed(toWidth: decoded.width, height: decoded.height) }
+            let views = try timed(&timings.preprocess) { () throws(ImageError) in
+                try [decoded.modelPixels(resolution: side, width: rung.passWidth, height: rung.passHeight)]
+                    + (rung.isTiled ? decoded.modelTiles(resolution: rung.passWidth, across: rung.columns) : [])
             }
             let encoded = try timed(&timings.vision) { () throws(FastVLMError) in
                 try session.encode(
-                    pixels, height: resolution, width: resolution, isCancelled: isCancelled,
+                    views: views, height: rung.passHeight, width: rung.passWidth, isCancelled: isCancelled,
                     mayGoOn: { done in
                         guard let plan else { return true }
                         let seen = plan.seen(encoder: done)
@@ -94,11 +97,24 @@ public final class PictureReader {
             }
             let options = GenerationOptions(
                 maxTokens: tasks.maxTokens, temperature: tasks.temperature, topP: tasks.topP, seed: tasks.seed)
-            let questions = (tasks.prompt.isEmpty ? [] : [tasks.prompt]) + tasks.questions.map(\.text)
+            let questions =
+                (tasks.prompt.isEmpty ? [] : [PictureTasks.Question(id: "", text: tasks.prompt)]) + tasks.questions
             var replies: [PictureReport.Reply] = []
-            for (index, question) in questions.enumerated() {
+            for (index, (question, type)) in questions.map({ ($0.text, $0.type) }).enumerated() {
                 let begun = clock.now
                 var firstToken: ContinuousClock.Instant?
+                if type != .text {
+                    let answer = try session.answer(
+                        question, about: encoded, as: type, isCancelled: isCancelled,
+                        onStep: { _ in
+                            firstToken = firstToken ?? clock.now
+                            return true
+                        })
+                    onText(index, answer.value.text)
+                    timings.count(begun, firstToken, clock.now, start: index == 0 ? start : nil)
+                    replies.append(PictureReport.Reply(answer))
+                    continue
+                }
                 var governed: GovernedReply?
                 let generation = try session.answer(
                     question, about: encoded, options: options, forced: forced, isCancelled: isCancelled,
@@ -110,18 +126,17 @@ public final class PictureReader {
                         onText(index, text)
                         return governed?.hear(text) ?? true
                     })
-                let ended = clock.now
-                let first = firstToken ?? ended
-                timings.prefill += (first - begun).milliseconds
-                timings.generate += (ended - first).milliseconds
-                if index == 0 { timings.firstToken = (first - start).milliseconds }
+                timings.count(begun, firstToken, clock.now, start: index == 0 ? start : nil)
                 replies.append(PictureReport.Reply(generation, governed: governed))
             }
-            return PictureReport(
+            var report = PictureReport(
                 width: decoded.source?.width ?? decoded.width, height: decoded.source?.height ?? decoded.height,
                 caption: tasks.prompt.isEmpty ? nil : replies.first,
-                answers: Array(replies.dropFirst(tasks.prompt.isEmpty ? 0 : 1)), resolution: resolution,
+                answers: Array(replies.dropFirst(tasks.prompt.isEmpty ? 0 : 1)),
+                resolution: max(rung.width, rung.height),
                 visualTokens: encoded.tokens, timings: timings)
+            report.tiles = rung.encoderPasses - 1
+            return report
         } catch let error as ImageError {
             guard !error.isResourceFault else { throw EngineError(.resources, error.message) }
             throw EngineError(.picture, error.message, pictureCode: error.code.rawValue)
@@ -135,6 +150,14 @@ public final class PictureReader {
         } catch {
             throw EngineError(.model, "Cannot read the picture: \(error).")
         }
+    }
+
+    /// What is to be seen of `picture`, whose header is read only where its size decides.
+    private func rung(for tasks: PictureTasks, _ picture: [UInt8], _ plan: FramePlan?) throws(ImageError) -> Rung {
+        if let plan { return plan.plan.rung }
+        let info = tasks.tiling ? try ImageDecoder.probe(picture) : nil
+        return tasks.fixedRung(
+            side: info.map { max($0.width, $0.height) }, usual: model.prepared.defaultResolution)
     }
 
     /// Runs `body` and adds the milliseconds that it took to `total`.
@@ -153,7 +176,7 @@ extension EngineError {
             switch error.code {
             case .model: .model
             case .resources: .resources
-            case .contextTooLong, .resolution: .request
+            case .contextTooLong, .resolution, .answerType: .request
             case .cancelled: .cancelled
             }
         self.init(code, error.message)
@@ -167,6 +190,41 @@ extension PictureReport.Reply {
         self.init(
             text: text.trimmed, finishReason: finishReason, promptTokens: generation.promptTokens,
             generatedTokens: generation.tokens.count)
+    }
+}
+
+extension Rung {
+    /// Without the black bars that a picture of `width` x `height` pixels would have, but for what makes each side a multiple
+    /// of 64 pixels; as it is where it has tiles or sides that are no multiples of 64.
+    func trimmed(toWidth width: Int, height: Int) -> Rung {
+        let side = max(self.width, self.height)
+        guard !isTiled, width > 0, height > 0, side.isMultiple(of: 64) else { return self }
+        func shown(_ length: Int) -> Int {
+            let pixels = (Double(length) * Double(side) / Double(max(width, height))).rounded(.up)
+            return min(side, max(64, (Int(pixels) + 63) / 64 * 64))
+        }
+        return Rung(width: shown(width), height: shown(height))
+    }
+}
+
+extension PictureReport.Reply {
+    init(_ answer: TypedAnswer) {
+        self.init(
+            text: answer.value.text, finishReason: answer.finishReason.rawValue, promptTokens: answer.promptTokens,
+            generatedTokens: answer.steps, value: answer.value, confidence: answer.confidence)
+    }
+}
+
+extension PictureReport.Timings {
+    /// Takes in one reply: from `begun` to its first token, and on until `ended`; the first reply's also from `start`.
+    fileprivate mutating func count(
+        _ begun: ContinuousClock.Instant, _ firstToken: ContinuousClock.Instant?, _ ended: ContinuousClock.Instant,
+        start: ContinuousClock.Instant?
+    ) {
+        let first = firstToken ?? ended
+        prefill += (first - begun).milliseconds
+        generate += (ended - first).milliseconds
+        if let start { self.firstToken = (first - start).milliseconds }
     }
 }
 

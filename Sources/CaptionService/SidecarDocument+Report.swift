@@ -1,3 +1,4 @@
+internal import FastVLM
 internal import FoundationEssentials
 public import LatencyBudget
 public import Sidecars
@@ -23,12 +24,15 @@ extension SidecarDocument {
         self.init(
             status: .ok, source: source, caption: report.caption?.text,
             answers: zip(tasks.questions, report.answers).map { question, reply in
-                Answer(id: question.id, question: question.text, type: "text", answer: .string(reply.text))
+                Answer(
+                    id: question.id, question: question.text, type: question.type.word,
+                    answer: Answer.Value(reply.value ?? .text(reply.text)), confidence: reply.confidence)
             },
             model: Model(model),
             resolution: Resolution(
                 pixels: report.resolution, visualTokens: report.visualTokens,
-                reason: tasks.resolution != nil
+                tiles: report.tiles > 0 ? report.tiles : nil,
+                reason: tasks.resolution != nil || tasks.tiling
                     ? "fixed" : tasks.isBudgeted ? plan?.reason.rawValue ?? "model_default" : "model_default"),
             budget: budget,
             timings: Timings(
@@ -68,6 +72,17 @@ extension SidecarDocument {
         self.init(
             status: .refused(code: code, reason: reason), source: source, model: Model(model), health: health,
             created: .now, generator: Product.generator)
+    }
+}
+
+extension SidecarDocument.Answer.Value {
+    init(_ value: AnswerValue) {
+        switch value {
+        case .text(let text), .choice(let text): self = .string(text)
+        case .boolean(let value): self = .boolean(value)
+        case .integer(let value): self = .number(Double(value))
+        case .number(let value): self = .number(value)
+        }
     }
 }
 

@@ -9,6 +9,8 @@ public struct FastVLMError: Error, Sendable, Equatable, CustomStringConvertible 
         case contextTooLong = "context_too_long"
         /// The resolution cannot be used.
         case resolution
+        /// The type of an answer, or the schema that types stand in, cannot be used.
+        case answerType = "answer_type"
         /// The caller asked to stop.
         case cancelled
     }

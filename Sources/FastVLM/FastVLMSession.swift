@@ -13,9 +13,11 @@ public final class FastVLMSession {
     /// What each position of the decoder's cache holds.
     private var cached: [Position] = []
     private var pictures = 0
+    /// Made for the first answer that is not text.
+    private(set) lazy var tokenIndex = model.prepared.tokenizer.makeTokenIndex()
 
     /// What stands at one position of a sequence.
-    private enum Position: Equatable {
+    enum Position: Equatable {
         case token(Int)
         /// Row `row` of the picture that was encoded as number `picture`.
         case visual(picture: Int, row: Int)
@@ -45,10 +47,11 @@ public final class FastVLMSession {
         decoder = Qwen2Decoder(model.decoder)
     }
 
-    /// Encodes a picture: FastViTHD, then the projector.
+    /// Encodes a picture in one piece: FastViTHD, then the projector.
     ///
     /// - Parameters:
-    ///   - pixels: `[height, width, 3]`, RGB, 0...1.
+    ///   - pixels: `[height, width, 3]`, RGB, 0...1. Sides that are no multiples of 64 are as good as the next ones: the map
+    ///     has `ceil(height / 64) x ceil(width / 64)` rows, row-major.
     ///   - isCancelled: Asked between the encoder's blocks; `true` ends the run with ``FastVLMError/Code/cancelled``.
     ///   - mayGoOn: Asked between the encoder's blocks, with the share of its work that is done, 0...1; `false` ends the
     ///     run with ``FastVLMError/Code/cancelled``.
@@ -58,7 +61,25 @@ public final class FastVLMSession {
         mayGoOn: (_ done: Double) -> Bool = { _ in true },
         observe: ((String, FeatureMap) -> Void)? = nil
     ) throws(FastVLMError) -> EncodedPicture {
-        precondition(pixels.count == height * width * 3, "\(pixels.count) values for \(height) x \(width) pixels")
+        try encode(
+            views: [pixels], height: height, width: width, isCancelled: isCancelled, mayGoOn: mayGoOn, observe: observe)
+    }
+
+    /// Encodes a picture that is seen in several views of one size, one after the other: an overview and then its tiles, row
+    /// by row (arXiv 2412.13303, section 4.2). The decoder reads their rows in that order.
+    ///
+    /// - Parameters:
+    ///   - views: One or more, each `[height, width, 3]`, RGB, 0...1.
+    ///   - mayGoOn: As for one view; the share is that of all views.
+    ///   - observe: As for one view; names of what belongs to tile *n*, from 0 on, begin with `tile`*n*`.`.
+    public func encode(
+        views: [[Float]], height: Int, width: Int, isCancelled: () -> Bool = { false },
+        mayGoOn: (_ done: Double) -> Bool = { _ in true },
+        observe: ((String, FeatureMap) -> Void)? = nil
+    ) throws(FastVLMError) -> EncodedPicture {
+        for pixels in views {
+            precondition(pixels.count == height * width * 3, "\(pixels.count) values for \(height) x \(width) pixels")
+        }
         if encoder?.height != height || encoder?.width != width {
             // The old plan's memory goes before the new one's comes.
             encoder = nil
@@ -66,16 +87,23 @@ public final class FastVLMSession {
         let encoder = self.encoder ?? FastViTHDEncoder(model.encoder, height: height, width: width)
         self.encoder = encoder
         let picture = FeatureMap(height: height, width: width, channels: 3)
-        picture.pixels.set(pixels)
-        let map = try encoder.run(
-            picture, compute: compute,
-            checkpoint: { (done) throws(FastVLMError) in try Self.check { isCancelled() || !mayGoOn(done) } },
-            observe: observe)
-        let tokens = map.pixels.rows
+        let tokens = FastVLMModel.visualTokens(height: height, width: width)
         let middle = Matrix(rows: tokens, columns: model.projector.first.outputs)
-        let rows = Matrix(rows: tokens, columns: model.projector.second.outputs)
-        compute.linear(map.pixels, model.projector.first, into: middle, ending: LinearEnding(gelu: true))
-        compute.linear(middle, model.projector.second, into: rows)
+        let rows = Matrix(rows: tokens * views.count, columns: model.projector.second.outputs)
+        for (number, pixels) in views.enumerated() {
+            picture.pixels.set(pixels)
+            let map = try encoder.run(
+                picture, compute: compute,
+                checkpoint: { (done) throws(FastVLMError) in
+                    try Self.check { isCancelled() || !mayGoOn((Double(number) + done) / Double(views.count)) }
+                },
+                observe: observe.map { observe in
+                    { name, map in observe(number == 0 ? name : "tile\(number - 1).\(name)", map) }
+                })
+            compute.linear(map.pixels, model.projector.first, into: middle, ending: LinearEnding(gelu: true))
+            compute.linear(
+                middle, model.projector.second, into: rows.rows(number * tokens..<(number + 1) * tokens))
+        }
         pictures += 1
         return EncodedPicture(rows: rows, number: pictures)
     }
@@ -95,11 +123,7 @@ public final class FastVLMSession {
     ) throws(FastVLMError) -> Generation {
         func checkpoint() throws(FastVLMError) { try Self.check(isCancelled) }
         let tokenizer = model.prepared.tokenizer
-        let prompt = model.prepared.promptTemplate.promptTokens(question: question, tokenizer: tokenizer)
-        let sequence =
-            prompt.before.map(Position.token)
-            + (0..<picture.tokens).map { .visual(picture: picture.number, row: $0) }
-            + prompt.after.map(Position.token)
+        let sequence = sequence(question, picture)
         let limit = max(0, forced?.count ?? options.maxTokens)
         try decoder.reserve(sequence.count + limit)
         let reused = reusable(sequence)
@@ -135,6 +159,24 @@ public final class FastVLMSession {
             text: text, tokens: tokens, promptTokens: sequence.count, cachedTokens: reused, finishReason: reason)
     }
 
+    /// What the decoder reads before it answers `question`.
+    func sequence(_ question: String, _ picture: EncodedPicture) -> [Position] {
+        let prompt = model.prepared.promptTemplate.promptTokens(
+            question: question, tokenizer: model.prepared.tokenizer)
+        return prompt.before.map(Position.token)
+            + (0..<picture.tokens).map { .visual(picture: picture.number, row: $0) }
+            + prompt.after.map(Position.token)
+    }
+
+    /// The logits after `sequence`, and how many of its positions were in the cache.
+    func logits(
+        after sequence: [Position], about picture: EncodedPicture, checkpoint: () throws(FastVLMError) -> Void
+    ) throws(FastVLMError) -> (logits: [Float], reused: Int) {
+        try decoder.reserve(sequence.count)
+        let reused = reusable(sequence)
+        return (try prefill(sequence, from: reused, picture: picture, checkpoint: checkpoint), reused)
+    }
+
     /// Forgets everything that was read, so that the next question is answered from the start.
     public func forget() {
         cached = []
@@ -147,7 +189,7 @@ public final class FastVLMSession {
         return prompt.before + [imageToken] + prompt.after
     }
 
-    private static func check(_ isCancelled: () -> Bool) throws(FastVLMError) {
+    static func check(_ isCancelled: () -> Bool) throws(FastVLMError) {
         if isCancelled() { throw FastVLMError(.cancelled, "The inference was given up: its caller asked for it.") }
     }
 

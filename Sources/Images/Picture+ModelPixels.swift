@@ -59,6 +59,72 @@ extension Picture {
         }
     }
 
+    /// This picture padded to a square with black, resized to `across` x `across` tiles, and cut: each tile is
+    /// [resolution, resolution, 3] as ``modelPixels(resolution:fit:)`` gives it, row by row.
+    ///
+    /// - Throws: `sizeInvalid` for a resolution or a whole outside 1...8192, `outOfMemory`.
+    public func modelTiles(resolution: Int, across: Int) throws(ImageError) -> [[Float]] {
+        guard (1...Self.largestResolution).contains(resolution), (1...8).contains(across),
+            resolution * across <= Self.largestResolution
+        else { throw .resolution(resolution) }
+        let side = max(width, height)
+        let left = (side - width) / 2
+        let top = (side - height) / 2
+        func axis(_ place: Int, _ stored: Range<Int>) -> ResampleAxis {
+            ResampleAxis(
+                source: side, target: resolution * across, window: place * resolution..<(place + 1) * resolution,
+                stored: stored)
+        }
+        let columns = (0..<across).map { axis($0, left..<left + width) }
+        var tiles: [[Float]] = []
+        for row in 0..<across {
+            let vertical = axis(row, top..<top + height)
+            for horizontal in columns {
+                tiles.append(try pixels(horizontal, vertical))
+            }
+        }
+        return tiles
+    }
+
+    /// ``modelPixels(resolution:fit:)`` of the padded square without the black bars: [height, width, 3] from its middle.
+    ///
+    /// - Throws: `sizeInvalid` unless width and height are 1...resolution and resolution is 1...8192, `outOfMemory`.
+    public func modelPixels(resolution: Int, width shownWidth: Int, height shownHeight: Int) throws(ImageError)
+        -> [Float]
+    {
+        guard (1...Self.largestResolution).contains(resolution), (1...resolution).contains(shownWidth),
+            (1...resolution).contains(shownHeight)
+        else { throw .resolution(min(resolution, shownWidth, shownHeight)) }
+        let side = max(width, height)
+        let left = (side - width) / 2
+        let top = (side - height) / 2
+        func window(_ count: Int) -> Range<Int> {
+            let first = (resolution - count) / 2
+            return first..<first + count
+        }
+        return try pixels(
+            ResampleAxis(
+                source: side, target: resolution, window: window(shownWidth), stored: left..<left + width),
+            ResampleAxis(source: side, target: resolution, window: window(shownHeight), stored: top..<top + height))
+    }
+
+    private func pixels(_ horizontal: ResampleAxis, _ vertical: ResampleAxis) throws(ImageError) -> [Float] {
+        var failure: ImageError?
+        let count = horizontal.first.count * vertical.first.count * 3
+        let pixels = [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+            do throws(ImageError) {
+                try resample(
+                    horizontal: horizontal, vertical: vertical,
+                    to: UnsafeMutableBufferPointer(rebasing: buffer[..<count]))
+                initialized = count
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return pixels
+    }
+
     private func resample(
         horizontal: ResampleAxis, vertical: ResampleAxis, to target: UnsafeMutableBufferPointer<Float>
     ) throws(ImageError) {

@@ -27,6 +27,9 @@ public struct PlanRequest: Sendable, Equatable {
     public var whenLate: LatePolicy
     /// Pixels of the picture before it is resized.
     public var sourcePixels: Double
+    /// The longer side of the picture before it is resized, in pixels; nil where it is not known. Rungs with tiles are only
+    /// for pictures at least as large as they are.
+    public var sourceSide: Int?
     /// Prompt tokens besides the picture's that still have to be read.
     public var textTokens: Int
     /// An answer shorter than this is of no use, unless the model ended it.

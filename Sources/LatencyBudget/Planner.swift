@@ -115,6 +115,8 @@ public struct Planner: Sendable {
         let beyond =
             (usualTokens - Double(request.tokenRange.minimum)).asDuration * generate.factor * model.perToken(128)
         for index in 0..<ladder.count {
+            let rung = ladder.steps[index].rung
+            if rung.isTiled, (request.sourceSide ?? 0) < max(rung.width, rung.height) { continue }
             let estimate = estimate(ladder.steps[index].rung, index, request, present)
             let utility = ladder.steps[index].utility[request.question]
             top = max(top, utility)

@@ -1,31 +1,31 @@
 /// A strict reader of the big JSON documents that come with a model: safetensors headers, shard indices, tokenizers.
 ///
 /// Unlike a general decoder it sees duplicate keys, keeps no tree, and refuses deep nesting.
-struct JSONScanner {
+package struct JSONScanner {
     private let bytes: [UInt8]
     private var position = 0
     private let subject: String
     private let code: ModelFileError.Code
 
     /// Deepest nesting that `skipValue` follows.
-    static let maximumDepth = 16
+    package static let maximumDepth = 16
 
     /// - Parameters:
     ///   - subject: what is being read, as it follows "Cannot read ".
     ///   - code: the code of an error of syntax.
-    init(_ bytes: [UInt8], subject: String, code: ModelFileError.Code) {
+    package init(_ bytes: [UInt8], subject: String, code: ModelFileError.Code) {
         self.bytes = bytes
         self.subject = subject
         self.code = code
     }
 
     /// An error about this document at the present place.
-    func failure(_ problem: String) -> ModelFileError {
+    package func failure(_ problem: String) -> ModelFileError {
         ModelFileError(code, "Cannot read \(subject): \(problem) (at byte \(position)).")
     }
 
     /// Reads an object, calling `member` for each key with the scanner before its value.
-    mutating func object(
+    package mutating func object(
         _ member: (inout JSONScanner, String) throws(ModelFileError) -> Void
     ) throws(ModelFileError) {
         try expect(UInt8(ascii: "{"))
@@ -40,7 +40,7 @@ struct JSONScanner {
 
     /// As `object`, with each key as the bytes of its text, in a buffer that is used again for the next: for the
     /// hundred thousands of keys of a vocabulary.
-    mutating func object(
+    package mutating func object(
         keyBytes key: inout [UInt8], _ member: (inout JSONScanner, [UInt8]) throws(ModelFileError) -> Void
     ) throws(ModelFileError) {
         try expect(UInt8(ascii: "{"))
@@ -54,7 +54,7 @@ struct JSONScanner {
     }
 
     /// Reads an array, calling `item` before each element.
-    mutating func array(_ item: (inout JSONScanner) throws(ModelFileError) -> Void) throws(ModelFileError) {
+    package mutating func array(_ item: (inout JSONScanner) throws(ModelFileError) -> Void) throws(ModelFileError) {
         try expect(UInt8(ascii: "["))
         if skip(UInt8(ascii: "]")) { return }
         repeat {
@@ -85,7 +85,7 @@ struct JSONScanner {
     }
 
     /// Reads a string.
-    mutating func string() throws(ModelFileError) -> String {
+    package mutating func string() throws(ModelFileError) -> String {
         var content: [UInt8] = []
         try string(into: &content)
         guard let text = String(validating: content, as: UTF8.self) else {
@@ -115,7 +115,7 @@ struct JSONScanner {
     }
 
     /// True if the next value is a string; nothing is read but space.
-    mutating func isString() -> Bool {
+    package mutating func isString() -> Bool {
         skipSpace()
         return peek == UInt8(ascii: "\"")
     }
@@ -129,7 +129,7 @@ struct JSONScanner {
     }
 
     /// Skips one value of any kind.
-    mutating func skipValue(depth: Int = 0) throws(ModelFileError) {
+    package mutating func skipValue(depth: Int = 0) throws(ModelFileError) {
         guard depth < Self.maximumDepth else { throw failure("nested deeper than \(Self.maximumDepth)") }
         skipSpace()
         switch peek {
@@ -170,7 +170,7 @@ struct JSONScanner {
     }
 
     /// Checks that nothing but space follows.
-    mutating func end() throws(ModelFileError) {
+    package mutating func end() throws(ModelFileError) {
         skipSpace()
         guard position == bytes.count else { throw failure("unexpected text after the document") }
     }

@@ -11,7 +11,8 @@ public struct ModelIdentity: Sendable, Equatable, Codable {
 
     public var promptTemplate: PromptTemplate
 
-    /// What was measured at each of `resolutions`, in their order; nil where nothing was.
+    /// What was measured at each of `resolutions`, in their order, and after them what was measured of pictures in tiles,
+    /// which are a step of the ladder only if they stand here; nil where nothing was.
     public var accuracy: [ResolutionAccuracy]?
 
     /// The licence's name or SPDX identifier.
@@ -76,8 +77,22 @@ public struct ModelIdentity: Sendable, Equatable, Codable {
             throw failure("default resolution \(defaultResolution), expected one of \(resolutions)")
         }
         guard let accuracy else { return }
-        guard accuracy.map(\.pixels) == resolutions else {
-            throw failure("accuracy is stated for \(accuracy.map(\.pixels)) pixels, expected \(resolutions)")
+        let whole = accuracy.filter { $0.tiles == nil }.map(\.pixels)
+        guard whole == resolutions else {
+            throw failure("accuracy is stated for \(whole) pixels, expected \(resolutions)")
+        }
+        let tiled = accuracy.filter { $0.tiles != nil }
+        for step in tiled {
+            guard let tiles = step.tiles, (2...4).contains(tiles), step.pixels % tiles == 0,
+                resolutions.contains(step.passPixels)
+            else {
+                throw failure(
+                    "\(step.tiles ?? 0) x \(step.tiles ?? 0) tiles of \(step.pixels) pixels, expected 2 to 4 each way, "
+                        + "each tile of one of \(resolutions)")
+            }
+        }
+        guard Set(tiled.map(\.pixels)).count == tiled.count else {
+            throw failure("tiles are stated twice for one size, expected once")
         }
         for measured in accuracy {
             for (field, value) in measured.values where !(value.isFinite && (0...1e9).contains(value)) {

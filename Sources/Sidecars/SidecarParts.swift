@@ -41,11 +41,12 @@ extension SidecarDocument {
         /// The question's name in the configuration.
         public var id: String
         public var question: String
-        /// The kind of answer that was asked for: `boolean`, `number`, `string`, …
+        /// The kind of answer that was asked for: `boolean`, `integer`, `number`, `choice` or `text`.
         public var type: String
         /// Nil if the model gave none of that type.
         public var answer: Value?
-        /// 0 to 1, kept to four decimals.
+        /// The probability that the model gave to the answer among all of its type, 0 to 1, kept to four decimals; nil for
+        /// text.
         public var confidence: Double?
 
         public init(id: String, question: String, type: String, answer: Value?, confidence: Double? = nil) {
@@ -73,14 +74,17 @@ extension SidecarDocument {
 
     /// What the picture was seen at, and why.
     public struct Resolution: Sendable, Equatable {
-        /// Width and height of the square that the encoder saw, in pixels.
+        /// Width and height of the square that was seen, in pixels.
         public var pixels: Int
         public var visualTokens: Int
+        /// Tiles that the square was cut into and that were seen after an overview; nil if it was seen in one piece.
+        public var tiles: Int?
         /// `budget`, `fixed`, `memory`, …
         public var reason: String
 
-        public init(pixels: Int, visualTokens: Int, reason: String) {
+        public init(pixels: Int, visualTokens: Int, tiles: Int? = nil, reason: String) {
             self.pixels = pixels
+            self.tiles = tiles
             self.visualTokens = visualTokens
             self.reason = reason
         }
@@ -260,7 +264,7 @@ extension SidecarDocument.Resolution: Codable {
     private enum CodingKeys: String, CodingKey {
         case pixels
         case visualTokens = "visual_tokens"
-        case reason
+        case tiles, reason
     }
 }
 

@@ -72,6 +72,19 @@ struct GenerationArguments: ParsableArguments {
     @Option(help: "Side of the square that the model sees, in pixels. The default is the model's own.")
     var resolution: Int?
 
+    @Flag(
+        help: """
+            See a picture that is larger than the resolution as an overview and four tiles of that resolution: five times the \
+            work, for what is small.
+            """)
+    var tiling = false
+
+    @Option(
+        help: ArgumentHelp(
+            "\"native\" leaves out the black bars that make a picture square: less work for the same picture.",
+            valueName: "square|native"))
+    var aspect = PictureAspect.square.rawValue
+
     @Option(help: "Most tokens of an answer.")
     var maxTokens = PictureTasks.defaultMaxTokens
 
@@ -97,6 +110,9 @@ struct GenerationArguments: ParsableArguments {
     func validate() throws {
         if let resolution { try check("--resolution", resolution, PictureTasks.resolutionRange) }
         if let budgetMs { try check("--budget-ms", budgetMs, PictureTasks.budgetRange) }
+        guard PictureAspect(rawValue: aspect) != nil else {
+            throw ValidationError("--aspect is '\(aspect)', expected square or native.")
+        }
         try check("--max-tokens", maxTokens, PictureTasks.maxTokensRange)
         try check("--temperature", temperature, PictureTasks.temperatureRange)
         try check("--top-p", topP, PictureTasks.topPRange)
@@ -115,6 +131,8 @@ struct GenerationArguments: ParsableArguments {
         tasks.budget = budgetMs
         // A person wants an answer, late if need be.
         tasks.whenLate = .bestEffort
+        tasks.tiling = tiling
+        tasks.aspect = PictureAspect(rawValue: aspect) ?? tasks.aspect
         tasks.maxTokens = maxTokens
         tasks.temperature = temperature
         tasks.topP = topP

@@ -36,7 +36,8 @@ struct ModelPackCommand: ParsableCommand {
         help: ArgumentHelp(
             """
             A JSON file with the accuracy that was measured at each resolution, which then are the model's resolutions: \
-            [{"pixels": 256, "general": 48.4, "text": 17.4}, …]; also "counting" and "presence".
+            [{"pixels": 256, "general": 48.4, "text": 17.4}, …]; also "counting" and "presence". One with "tiles": 2 was \
+            measured with large pictures in 2 x 2 tiles and an overview, and allows the model to be used so.
             """, valueName: "file"))
     var ladder: String?
 
@@ -71,12 +72,14 @@ struct ModelPackCommand: ParsableCommand {
                 identity.resolutions = try parsed(resolutions)
                 identity.defaultResolution = identity.resolutions.last ?? 0
                 // What was measured at other resolutions says nothing of these.
-                if identity.accuracy?.map(\.pixels) != identity.resolutions { identity.accuracy = nil }
+                if identity.accuracy?.filter({ $0.tiles == nil }).map(\.pixels) != identity.resolutions {
+                    identity.accuracy = nil
+                }
             }
             if let ladder {
                 let accuracy = try Self.accuracy(in: ladder)
                 identity.accuracy = accuracy
-                identity.resolutions = accuracy.map(\.pixels)
+                identity.resolutions = accuracy.filter { $0.tiles == nil }.map(\.pixels)
                 if !identity.resolutions.contains(identity.defaultResolution) {
                     identity.defaultResolution = identity.resolutions.last ?? 0
                 }
@@ -121,7 +124,7 @@ struct ModelPackCommand: ParsableCommand {
         let bytes = try contents(of: path)
         do {
             return try JSONDecoder().decode([ResolutionAccuracy].self, from: Data(bytes)).sorted {
-                $0.pixels < $1.pixels
+                ($0.tiles ?? 1, $0.pixels) < ($1.tiles ?? 1, $1.pixels)
             }
         } catch {
             throw CommandFailure(

@@ -23,6 +23,9 @@ struct TraceCommand: ParsableCommand {
     @Option(help: "Side of the square that the model sees, in pixels.")
     var resolution: Int
 
+    @Flag(help: "See the picture as an overview and four tiles, each of --resolution pixels.")
+    var tiling = false
+
     @Option(help: "The question.")
     var prompt = PictureTasks.defaultPrompt
 
@@ -85,15 +88,21 @@ struct TraceCommand: ParsableCommand {
 
     private func write(_ model: FastVLMModel, forced: [Int]?) throws {
         let picture = try ImageDecoder().decode(try PictureFile(path: image).bytes)
-        let pixels = try picture.modelPixels(resolution: resolution)
+        let views =
+            try [picture.modelPixels(resolution: resolution)]
+            + (tiling ? picture.modelTiles(resolution: resolution, across: PictureTasks.tilesAcross) : [])
         let pool = try ThreadPool(threads: self.model.threads == 0 ? ThreadPool.availableCores : self.model.threads)
         let session = try FastVLMSession(model, pool: pool)
         var file = SafetensorsWriter(metadata: [
             "resolution": "\(resolution)", "prompt": prompt, "generator": Product.generator,
         ])
-        file.add("pixel_values", shape: [3, resolution, resolution], Self.planes(pixels))
+        for (number, pixels) in views.enumerated() {
+            file.add(
+                number == 0 ? "pixel_values" : "tile\(number - 1).pixel_values", shape: [3, resolution, resolution],
+                Self.planes(pixels))
+        }
         let encoded = try session.encode(
-            pixels, height: resolution, width: resolution,
+            views: views, height: resolution, width: resolution,
             observe: { name, map in file.add(name, shape: [map.channels, map.height, map.width], map.planes()) })
         file.add("image_embeddings", shape: [encoded.tokens, encoded.rows.columns], encoded.rows.values())
         let ids = session.promptTokens(prompt, imageToken: -200)

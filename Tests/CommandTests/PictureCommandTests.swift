@@ -150,6 +150,52 @@ import Testing
         #expect(document.answers.allSatisfy { ($0["answer"] as? String)?.isEmpty == false })
     }
 
+    @Test func answersHaveTheTypeThatIsAskedFor() async throws {
+        for (type, options, isOfType) in [
+            ("boolean", [], { $0 is Bool }), ("integer", [], { $0 is Int }), ("number", [], { $0 is Double }),
+            ("choice", ["north", "south"], { ["north", "south"].contains($0 as? String) }),
+        ] as [(String, [String], (Any?) -> Bool)] {
+            let arguments = ["--type", type] + options.flatMap { ["--option", $0] }
+            let ending = try await ProgramProcess(
+                Program.fastvlm.path,
+                ["ask", "--json"] + Self.quick + arguments + [House.china.path, "How is it?", "And where?"]
+            ).ending()
+            #expect(ending.status == 0 && ending.errors == "")
+            let document = try Sidecar(ending.output)
+            try SidecarSchema.expectKept(by: [document])
+            #expect(document.answers.count == 2)
+            for answer in document.answers {
+                #expect(answer["type"] as? String == type && isOfType(answer["answer"]), "\(document)")
+                #expect((0...1).contains(answer["confidence"] as? Double ?? -1))
+            }
+            let words = try await ProgramProcess(
+                Program.fastvlm.path, ["ask"] + Self.quick + arguments + [House.china.path, "How is it?"]
+            ).ending()
+            #expect(words.outputLines.count == 1 && words.outputLines.first?.isEmpty == false)
+        }
+    }
+
+    @Test(arguments: [
+        (["--type", "bool"], "boolean"), (["--option", "a", "--option", "b"], "'choice' alone"),
+        (["--type", "choice", "--option", "a"], "1 options"),
+    ])
+    func anotherTypeIsWrongUsage(_ arguments: [String], _ words: String) async throws {
+        let ending = try await ProgramProcess(
+            Program.fastvlm.path, ["ask", House.china.path, "?"] + Self.quick + arguments
+        ).ending()
+        #expect(ending.status == 2 && ending.errors.contains(words), "\(ending.errors)")
+    }
+
+    @Test func aLargePictureCanBeSeenInTiles() async throws {
+        let ending = try await ProgramProcess(
+            Program.fastvlm.path, ["caption", "--json", "--tiling"] + Self.quick + [House.china.path]
+        ).ending()
+        let document = try Sidecar(ending.output)
+        try SidecarSchema.expectKept(by: [document])
+        #expect(document["resolution.pixels"] == 128 && document["resolution.tiles"] == 4)
+        #expect(document["resolution.visual_tokens"] == 5)
+    }
+
     // MARK: - Help
 
     @Test func helpAndVersionAreOutputNotErrors() async throws {

@@ -82,6 +82,22 @@ import Testing
         #expect(own[2048..<3072] != followed[2048..<3072])
     }
 
+    @Test func tilesAreWrittenBesideTheOverview() async throws {
+        #expect(try await trace("--tokens", "2").status == 0)
+        let plain = try written()
+        #expect(try await trace("--tokens", "2", "--tiling").status == 0)
+        let tiled = try written()
+        #expect(try tiled.tensors["image_embeddings"]?.shape == [5 * 9, 64])
+        for tile in 0..<4 {
+            for name in ["pixel_values", "stem", "stage4", "final_conv"] {
+                #expect(try tiled.tensors["tile\(tile).\(name)"] == plain.tensors[name], "\(tile) \(name)")
+            }
+            #expect(try tiled.floats("tile\(tile).pixel_values") != tiled.floats("pixel_values"))
+        }
+        #expect(try tiled.floats("pixel_values") == plain.floats("pixel_values"))
+        #expect(try tiled.floats("image_embeddings").prefix(9 * 64) == plain.floats("image_embeddings")[...])
+    }
+
     @Test func anOlderFileIsReplaced() async throws {
         try folder.write("old", to: "trace.safetensors")
         #expect(try await trace("--tokens", "1").status == 0)

@@ -185,6 +185,18 @@ import Testing
         #expect(refusal { $0[1].pixels = 64 }?.contains("[64, 64]") == true)
         #expect(refusal { $0[0].text = -1 }?.contains("'text' at 64") == true)
         #expect(refusal { $0[1].general = .infinity }?.contains("'general' at 128") == true)
+
+        // Pictures in tiles come after the others, and each tile has one of their sizes.
+        let tiled = ResolutionAccuracy(pixels: 256, tiles: 2, general: 55)
+        identity.accuracy?.append(tiled)
+        let packed = try pack(source, .f32, as: "tiled.fastvlm", identity: identity)
+        #expect(packed.identity.accuracy == identity.accuracy && packed.resolutions == [64, 128])
+        #expect(refusal { $0[2].pixels = 192 }?.contains("2 x 2 tiles of 192 pixels") == true)
+        #expect(refusal { $0[2].pixels = 129 }?.contains("129 pixels") == true)
+        #expect(refusal { $0[2].tiles = 1 }?.contains("expected 2 to 4") == true)
+        #expect(refusal { $0[2].tiles = -1 }?.contains("expected 2 to 4") == true)
+        #expect(refusal { $0.append(tiled) }?.contains("twice") == true)
+        #expect(refusal { $0[2].tiles = nil }?.contains("[64, 128, 256]") == true)
     }
 
     // MARK: - The format

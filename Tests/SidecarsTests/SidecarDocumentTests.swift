@@ -47,7 +47,8 @@ import Testing
               },
               "resolution": {
                 "pixels": 512,
-                "visual_tokens": 64,
+                "visual_tokens": 80,
+                "tiles": 4,
                 "reason": "budget"
               },
               "budget": {
@@ -226,7 +227,7 @@ enum Samples {
         ],
         model: .init(
             name: "FastVLM-0.5B", digest: "sha256:" + String(repeating: "cd", count: 32), precision: "int8"),
-        resolution: .init(pixels: 512, visualTokens: 64, reason: "budget"),
+        resolution: .init(pixels: 512, visualTokens: 80, tiles: 4, reason: "budget"),
         budget: .init(milliseconds: 800, predicted: 640, met: true),
         timings: .init(
             queued: 3.14, decode: 6, preprocess: 4.2, vision: 310.5, prefill: 120.3, ttft: 441, generate: 190,
