@@ -7,6 +7,11 @@ public struct PassedDescriptor: Sendable, Equatable {
     /// Open; whoever takes it closes it.
     public let number: Int32
 
+    package init(name: String, number: Int32) {
+        self.name = name
+        self.number = number
+    }
+
     /// The first descriptor that is passed.
     public static let first: Int32 = 3
     /// More are a mistake.
