@@ -15,7 +15,9 @@ enum ServedDaemon {
         logger: Logger
     ) throws -> [any Service] {
         let handedOver = descriptorHandedOver()
-        guard let told = configuration.socket ?? (handedOver == nil ? nil : DaemonConfiguration.Socket()) else { return [] }
+        guard let told = configuration.socket ?? (handedOver == nil ? nil : DaemonConfiguration.Socket()) else {
+            return []
+        }
         var settings =
             handedOver.map { SocketAPI.Configuration(descriptor: $0) } ?? SocketAPI.Configuration(path: told.path)
         settings.tasks = told.tasks
