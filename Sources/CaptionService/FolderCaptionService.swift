@@ -63,6 +63,8 @@ public struct FolderCaptionService: Service {
     ) throws(DaemonError) {
         var folders: [String: CaptionedFolder] = [:]
         for (number, watch) in configuration.allWatches.enumerated() {
+            // Its folder is the daemon's own: made where it is missing.
+            if watch.isSpool { _ = try Spool(path: watch.path) }
             folders[watch.name] = try CaptionedFolder(
                 watch, number: number, textTokens: answerer.engine.textTokens(of: watch.tasks),
                 sidecars: configuration.sidecars, isRequired: requiresFolders, logger: logger)

@@ -127,7 +127,9 @@ private struct Wire: Decodable {
             Problem(.unsupportedParameter, "\(name): \(expected).")
         }
         if let n, n != 1 { throw refuse("n", "only 1 is supported") }
-        if let response_format, response_format.type != "text" { throw refuse("response_format", "only text is supported") }
+        if let response_format, response_format.type != "text" {
+            throw refuse("response_format", "only text is supported")
+        }
         if tools?.isEmpty == false || functions?.isEmpty == false { throw refuse("tools", "not supported") }
         if logprobs == true { throw refuse("logprobs", "not supported") }
         if stop != nil { throw refuse("stop", "not supported") }
@@ -140,7 +142,8 @@ private struct Wire: Decodable {
         for message in messages {
             guard ["user", "system", "developer"].contains(message.role) else {
                 throw Problem(
-                    .unsupportedParameter, "messages: only user, system and developer are supported: one question a request.")
+                    .unsupportedParameter,
+                    "messages: only user, system and developer are supported: one question a request.")
             }
             for part in message.content.parts {
                 switch part.type {
@@ -176,7 +179,8 @@ private struct Wire: Decodable {
         try check("top_p", top_p, PictureTasks.topPRange)
         try check("budget_ms", budget_ms, PictureTasks.budgetRange)
         guard text.utf8.count <= PictureTasks.promptByteLimit else {
-            throw Problem(.invalidParameter, "messages: at most \(PictureTasks.promptByteLimit) bytes of text are allowed.")
+            throw Problem(
+                .invalidParameter, "messages: at most \(PictureTasks.promptByteLimit) bytes of text are allowed.")
         }
         var tasks = tasks
         tasks.questions = []

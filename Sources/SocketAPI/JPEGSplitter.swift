@@ -118,6 +118,7 @@ package struct JPEGSplitter {
         switch marker {
         case 0xFF: state = .markerCode
         case 0xD9:
+            guard picture.count <= limit else { return fail(event) }
             event(.picture(picture))
             drop()
         case 0xDA: state = .lengthHigh(isScan: true)

@@ -20,7 +20,8 @@ struct ListeningSocket {
         guard lstat(path, &status) == 0 else {
             guard errno == ENOENT else {
                 throw SocketAPIError(
-                    .place, "Cannot listen at '\(path)': its folder cannot be looked into. Check the folder's permissions.")
+                    .place,
+                    "Cannot listen at '\(path)': its folder cannot be looked into. Check the folder's permissions.")
             }
             return
         }
@@ -55,7 +56,8 @@ struct ListeningSocket {
             .place,
             "Cannot listen at '\(path)': a socket cannot be made there. Check that its folder is there and that this user "
                 + "may write to it.")
-        guard let server = try? await bootstrap.bind(unixDomainSocketPath: early, childChannelInitializer: accept) else {
+        guard let server = try? await bootstrap.bind(unixDomainSocketPath: early, childChannelInitializer: accept)
+        else {
             unlink(early)
             throw problem
         }
@@ -107,7 +109,8 @@ struct ListeningSocket {
             getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &value, &length) == 0, value == AF_UNIX
         else {
             throw SocketAPIError(
-                .place, "Cannot use descriptor \(descriptor): it is no Unix socket that listens. Check the socket unit.")
+                .place, "Cannot use descriptor \(descriptor): it is no Unix socket that listens. Check the socket unit."
+            )
         }
     }
 }

@@ -145,10 +145,10 @@ package struct RequestScanner {
         case .fields:
             fieldBytes += line.count + 2
             guard line.isEmpty else { return try takeField(line) }
+            try checkHead()
             output.writeBytes(held)
             output.writeBytes([13, 10])
             held = []
-            try checkHead()
             event(.head(head))
             if head.isChunked {
                 state = .chunkSize
@@ -241,7 +241,8 @@ package struct RequestScanner {
         let isSpace = { (byte: UInt8) in byte == 32 || byte == 9 }
         let trimmed = value.drop(while: isSpace).reversed().drop(while: isSpace).reversed()
         return (
-            String(decoding: line[..<colon], as: UTF8.self).lowercased(), String(decoding: Array(trimmed), as: UTF8.self)
+            String(decoding: line[..<colon], as: UTF8.self).lowercased(),
+            String(decoding: Array(trimmed), as: UTF8.self)
         )
     }
 

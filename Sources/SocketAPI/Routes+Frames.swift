@@ -25,7 +25,7 @@ extension Routes {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(length ?? 0)
         do {
-            for try await buffer in request.body {
+            for try await var buffer in request.body {
                 let count = bytes.count + buffer.readableBytes
                 guard count <= limit else {
                     throw Problem(.bodyTooLarge, "At most \(limit) bytes are allowed.")
@@ -35,7 +35,7 @@ extension Routes {
                 else {
                     throw Problem(.bodyBudgetExhausted)
                 }
-                bytes += buffer.readableBytesView
+                bytes += buffer.readBytes(length: buffer.readableBytes) ?? []
             }
         } catch let problem as Problem {
             throw problem

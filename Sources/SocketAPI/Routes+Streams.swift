@@ -18,7 +18,8 @@ extension Routes {
         if let prompt = try query.prompt() { tasks.prompt = prompt }
         let asked = tasks
         let stream = LiveStream(
-            origin: "stream:\(name)", number: answerer.desk.liveNumber(), tasks: asked, limit: configuration.limits.body)
+            origin: "stream:\(name)", number: answerer.desk.liveNumber(), tasks: asked, limit: configuration.limits.body
+        )
         let reading = Task { () -> Problem? in
             do throws(Problem) {
                 try await read(request.body, stream)
@@ -58,9 +59,9 @@ extension Routes {
         let problem = await withDiscardingTaskGroup(returning: Problem?.self) { group in
             var splitter = JPEGSplitter(limit: stream.limit)
             do {
-                for try await buffer in body {
+                for try await var buffer in body {
                     var pictures: [[UInt8]] = []
-                    splitter.read(buffer.readableBytesView) { event in
+                    splitter.read(buffer.readBytes(length: buffer.readableBytes) ?? []) { event in
                         switch event {
                         case .begin: break
                         case .broken: desk.count(.refused, from: stream.origin)
@@ -89,7 +90,8 @@ extension Routes {
             } catch let problem as Problem {
                 return problem
             } catch {
-                return Problem(.bodyIncomplete)
+                // At the daemon's end it is not the client's fault.
+                return Task.isCancelled ? nil : Problem(.bodyIncomplete)
             }
             return nil
         }

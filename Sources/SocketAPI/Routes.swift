@@ -118,7 +118,9 @@ struct Routes: Sendable {
         }
     }
 
-    private func answer(_ request: Request, _ resource: Resource, _ connection: Connection) async throws(Problem) -> Response {
+    private func answer(_ request: Request, _ resource: Resource, _ connection: Connection) async throws(Problem)
+        -> Response
+    {
         switch resource {
         case .frames: try await takeFrame(request)
         case .stream(let source): try await takeStream(request, source)

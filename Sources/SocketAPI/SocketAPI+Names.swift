@@ -6,7 +6,8 @@ extension SocketAPI {
         if let number = UInt32(name) { return number }
         guard let entry = getpwnam(name) else {
             throw SocketAPIError(
-                .unknownName, "Cannot use socket.allow_users: there is no user '\(name)' here. Make it, or leave it out.")
+                .unknownName,
+                "Cannot use socket.allow_users: there is no user '\(name)' here. Make it, or leave it out.")
         }
         return entry.pointee.pw_uid
     }
@@ -16,7 +17,8 @@ extension SocketAPI {
         if let number = UInt32(name) { return number }
         guard let entry = getgrnam(name) else {
             throw SocketAPIError(
-                .unknownName, "Cannot use socket.allow_groups: there is no group '\(name)' here. Make it, or leave it out.")
+                .unknownName,
+                "Cannot use socket.allow_groups: there is no group '\(name)' here. Make it, or leave it out.")
         }
         return entry.pointee.gr_gid
     }

@@ -11,7 +11,9 @@ enum ServedDaemon {
     static func services(
         _ configuration: DaemonConfiguration, _ daemon: Daemon, handedOver: Int32?, logger: Logger
     ) throws -> [any Service] {
-        guard let told = configuration.socket ?? (handedOver == nil ? nil : DaemonConfiguration.Socket()) else { return [] }
+        guard let told = configuration.socket ?? (handedOver == nil ? nil : DaemonConfiguration.Socket()) else {
+            return []
+        }
         var settings =
             handedOver.map { SocketAPI.Configuration(descriptor: $0) } ?? SocketAPI.Configuration(path: told.path)
         settings.tasks = told.tasks

@@ -19,6 +19,8 @@ enum House {
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
 
     static let model = "\(root)/etc/tiny-model/random-tiny.fastvlm"
+    static let demoModel = "\(root)/etc/demo-model/panel-reader.fastvlm"
+    static let readme = "\(root)/README.md"
     static let modelDigest = "sha256:1704893ca3215b9fe29bb1bfdef6a2e4d51f33a6134836effbbeb4c2dc9c595b"
     static let sampleConfiguration = "\(root)/etc/fastvlmd.toml"
     static let install = "\(root)/etc/install"
