@@ -40,9 +40,9 @@ public struct WaitingDeadlines: Sendable, Equatable {
 /// frames that come in heaps follow a frame that found nobody before it. Old plans fade: a plan counts half after 70
 /// more of its kind. Nothing is allocated after the start.
 struct ArrivalForecast: Sendable {
-    private static let buckets = 24
+    private static let buckets = 32
     /// Upper end of the first bucket, ms; each further one ends half as far again.
-    private static let first = 20.0
+    private static let first = 1.0
     private static let growth = 1.5
     private static let fading = 0.99
     private static let kinds = 4

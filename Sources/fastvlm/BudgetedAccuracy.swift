@@ -1,6 +1,7 @@
 internal import CaptionService
 internal import FastVLM
 internal import FoundationEssentials
+internal import Glibc
 internal import Images
 internal import LatencyBudget
 internal import Logging
@@ -9,7 +10,9 @@ internal import ModelFiles
 /// Every question of a dataset as a frame of its own, answered at each fixed resolution and, with each budget, at the
 /// resolution that the planner chooses.
 ///
-/// All of them take turns, a block of pictures each, so that a device that becomes slower does so for all alike.
+/// All of them take turns, a block of pictures each, so that a device that becomes slower does so for all alike. Before
+/// each of the planner's frames there is a pause of twice its budget: frames that come as soon as the one before is
+/// answered would look like a crowd, to which the planner gives way.
 struct BudgetedAccuracy {
     /// What became of one question.
     struct Frame {
@@ -116,6 +119,7 @@ struct BudgetedAccuracy {
         var planned: FramePlanner.Frame?
         var planner: FramePlanner?
         let textTokens = reader.model.textTokens(of: tasks)
+        if case .budget(let budget) = way { usleep(UInt32(min(2 * budget, 60_000) * 1000)) }
         let start = ContinuousClock.now
         func time() -> Double { (ContinuousClock.now - start).milliseconds }
         switch way {
