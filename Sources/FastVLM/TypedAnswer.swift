@@ -1,5 +1,5 @@
 internal import Glibc
-import ModelFiles
+package import ModelFiles
 
 /// An answer of a type that was asked for.
 public struct TypedAnswer: Sendable, Equatable {
@@ -30,24 +30,24 @@ public struct TypedAnswer: Sendable, Equatable {
 }
 
 /// The decoder's probabilities of what may come next, seen through an automaton.
-struct NextTokens {
+package struct NextTokens {
     /// One token that a wanted text may go on with.
-    struct Step {
-        let token: Int
-        let state: Int
+    package struct Step {
+        package let token: Int
+        package let state: Int
         /// Natural logarithm; -infinity for what is impossible or no number.
-        let logProbability: Double
+        package let logProbability: Double
     }
 
     /// Ascending by id.
-    let steps: [Step]
+    package let steps: [Step]
     /// Logarithm of the probability that none of them comes.
-    let logEnd: Double
+    package let logEnd: Double
 
     /// - Parameters:
     ///   - logits: `[vocabulary]`.
     ///   - unknown: Rows that no token belongs to.
-    init(_ logits: [Float], unknown: [Int], index: TokenIndex, automaton: ByteAutomaton, state: Int) {
+    package init(_ logits: [Float], unknown: [Int], index: TokenIndex, automaton: ByteAutomaton, state: Int) {
         var largest = -Float.infinity
         for logit in logits where logit > largest { largest = logit }
         var total = 0.0
@@ -68,7 +68,7 @@ struct NextTokens {
     }
 
     /// The likeliest step; where all are impossible, the first.
-    var likeliest: Step? {
+    package var likeliest: Step? {
         var best = steps.first
         for step in steps where step.logProbability > (best?.logProbability ?? -.infinity) { best = step }
         return best

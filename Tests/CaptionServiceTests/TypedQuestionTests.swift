@@ -86,6 +86,31 @@ import Testing
         #expect(try SidecarDocument(json: document.json()) == document)
     }
 
+    @Test func theLadderIsHeldAgainstWhatTheQuestionsNeed() throws {
+        let folder = try ScratchFolder()
+        let store = ProfileStore(directory: folder.path, identity: DeviceProfile.someIdentity)
+        try store.save(.instant(DeviceProfile.someIdentity, resolutions: [64, 128, 256]))
+        let ladder = try Ladder([
+            .init(Rung(pixels: 64), utility: Utility(general: 1, counting: 1, presence: 9)),
+            .init(Rung(pixels: 128), utility: Utility(general: 2, counting: 9, presence: 8)),
+            .init(Rung(pixels: 256), utility: Utility(general: 3, counting: 8, presence: 7)),
+        ])
+        let planner = FramePlanner(ladder: ladder, store: store, logger: .silent)
+        func pixels(_ prompt: String, _ types: [AnswerType]) throws -> Int {
+            var tasks = PictureTasks()
+            tasks.budget = 600_000
+            tasks.prompt = prompt
+            tasks.questions = types.enumerated().map { .init(id: "\($0)", text: "?", type: $1) }
+            let frame = FramePlanner.Frame(tasks: tasks, arrival: .now, textTokens: 10, defaultResolution: 256)
+            return try #require(planner.plan(frame).plan).resolution
+        }
+        #expect(try pixels("", [.boolean, .boolean]) == 64)
+        #expect(try pixels("", [.integer]) == 128)
+        #expect(try pixels("", [.integer, .boolean]) == 256)
+        #expect(try pixels("What is there?", [.boolean]) == 256)
+        #expect(try pixels("", [.text]) == 256 && pixels("What is there?", []) == 256)
+    }
+
     @Test func aTypedAnswerIsWholeEvenWhenTimeIsOver() throws {
         let folder = try ScratchFolder()
         let reader = try PictureReader(

@@ -134,6 +134,27 @@ import Testing
         #expect(answer.steps == said.count + 1)
     }
 
+    @Test func rowsThatNoTokenHasTakeNoProbability() {
+        let vocabulary = session.model.prepared.configuration.text.vocabularySize
+        let unknown = (0..<vocabulary).filter { !tokenizer.isKnown($0) }
+        var logits = [Float](repeating: 0, count: vocabulary)
+        for id in unknown { logits[id] = 20 }
+        func next(_ logits: [Float]) -> NextTokens {
+            NextTokens(
+                logits, unknown: unknown, index: tokenizer.makeTokenIndex(),
+                automaton: ByteAutomaton(wordings: [["a"], ["b"]]), state: ByteAutomaton.start)
+        }
+        let known = Double(vocabulary - unknown.count)
+        let even = next(logits)
+        #expect(!unknown.isEmpty && !even.steps.isEmpty)
+        #expect(even.steps.allSatisfy { abs($0.logProbability + log(known)) < 1e-3 })
+        #expect(abs(exp(even.logEnd) - (1 - Double(even.steps.count) / known)) < 1e-3)
+        // What is no number is as good as impossible.
+        let broken = next([Float](repeating: .nan, count: vocabulary))
+        #expect(broken.steps.count == even.steps.count && broken.likeliest?.token == even.steps.first?.token)
+        #expect(broken.steps.allSatisfy { $0.logProbability == -.infinity })
+    }
+
     @Test func anotherQuestionAfterATypedOneIsAnsweredAsIfItWereTheFirst() throws {
         _ = try session.answer("How many?", about: picture, as: .number)
         let typed = try session.answer("Is it day?", about: picture, as: .boolean)
