@@ -146,7 +146,7 @@ extension ConfigurationTable {
                         text: try table.required("question", example: "Is the red lamp on?"),
                         type: try table.answerType(),
                         needs: try table.word("needs", QuestionType.allCases.map(\.rawValue))
-                            .flatMap(QuestionType.init) ?? .general))
+                            .flatMap(QuestionType.init)))
                 try table.finish()
             }
         }

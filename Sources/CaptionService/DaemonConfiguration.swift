@@ -224,14 +224,24 @@ public struct PictureTasks: Sendable, Equatable {
         /// What its answer may be. The default is any text.
         public var type: AnswerType
         /// What it needs of a picture: a budget chooses the resolution by what the model's package says of such questions.
-        /// The default is nothing in particular.
         public var needs: QuestionType
 
-        public init(id: String, text: String, type: AnswerType = .text, needs: QuestionType = .general) {
+        /// - Parameter needs: The default, nil, is ``usualNeeds(of:)`` its type.
+        public init(id: String, text: String, type: AnswerType = .text, needs: QuestionType? = nil) {
             self.id = id
             self.text = text
             self.type = type
-            self.needs = needs
+            self.needs = needs ?? Self.usualNeeds(of: type)
+        }
+
+        /// What a question with answers of this type needs if nobody says more: yes or no is seeing whether something is
+        /// there, a whole number is counting, and of the others nothing in particular is known.
+        public static func usualNeeds(of type: AnswerType) -> QuestionType {
+            switch type {
+            case .boolean: .presence
+            case .integer: .counting
+            case .text, .number, .choice: .general
+            }
         }
     }
 

@@ -138,7 +138,6 @@ public final class FramePlanner: Sendable {
                 sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels, textTokens: frame.textTokens,
                 minimumTokens: minimum * replies, maximumTokens: tasks.maxTokens * replies, source: frame.source)
             request.sourceSide = frame.sourceSide
-            request.question = tasks.questionType
             if budget == nil || tasks.resolution != nil || tasks.tiling {
                 request.choice = .fixed(
                     tasks.fixedRung(side: frame.sourceSide, usual: frame.defaultResolution))
@@ -242,18 +241,6 @@ extension PictureTasks {
 }
 
 extension PictureTasks {
-    /// What the questions need of a picture, where all of them need the same.
-    var questionType: QuestionType {
-        guard prompt.isEmpty, let type = questions.first?.type, questions.allSatisfy({ $0.type == type }) else {
-            return .general
-        }
-        return switch type {
-        case .boolean: .presence
-        case .integer: .counting
-        case .text, .number, .choice: .general
-        }
-    }
-
     /// What is seen where no budget chooses: `resolution`, without one `usual`; in tiles where that is asked for and the
     /// picture's longer `side` is more than one tile shows.
     func fixedRung(side: Int?, usual: Int) -> Rung {

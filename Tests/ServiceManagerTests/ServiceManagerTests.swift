@@ -112,10 +112,14 @@ import Testing
 
     @Test func thoseOfAnotherProcessAreLeftAlone() throws {
         try withTwoDescriptors { first in
-            #expect(try passed(["LISTEN_FDS": "2", "LISTEN_PID": "41"], first: first) == [])
-            #expect(try passed(["LISTEN_FDS": "2"], first: first) == [])
-            #expect(try passed([:], first: first) == [])
-            #expect(try passed(["LISTEN_FDS": "0", "LISTEN_PID": "42", "LISTEN_FDNAMES": ""], first: first) == [])
+            let ofAnother = try passed(["LISTEN_FDS": "2", "LISTEN_PID": "41"], first: first)
+            #expect(ofAnother == [])
+            let ofNobody = try passed(["LISTEN_FDS": "2"], first: first)
+            #expect(ofNobody == [])
+            let ofNone = try passed([:], first: first)
+            #expect(ofNone == [])
+            let ofCountZero = try passed(["LISTEN_FDS": "0", "LISTEN_PID": "42", "LISTEN_FDNAMES": ""], first: first)
+            #expect(ofCountZero == [])
             #expect(fcntl(first, F_GETFD) & FD_CLOEXEC == 0)
         }
     }
