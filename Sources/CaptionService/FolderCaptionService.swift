@@ -86,7 +86,8 @@ public struct FolderCaptionService: Service {
             throw DaemonError(.folder, error.message)
         }
         logger.info(
-            "Watching", metadata: ["folders": "\(folders.all.values.map(\.watch.path).sorted().joined(separator: ", "))"])
+            "Watching",
+            metadata: ["folders": "\(folders.all.values.map(\.watch.path).sorted().joined(separator: ", "))"])
         onWatching()
         while !Task.isShuttingDownGracefully, let candidate = await cancelWhenGracefulShutdown({ await source.next() })
         {

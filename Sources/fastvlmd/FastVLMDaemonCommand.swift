@@ -92,7 +92,8 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
             close(descriptor.number)
         }
         return Daemon.Place(
-            file: config.map(Self.absolute), notifier: try ServiceNotifier(environment), watchdog: try environment.watchdogInterval,
+            file: config.map(Self.absolute), notifier: try ServiceNotifier(environment),
+            watchdog: try environment.watchdogInterval,
             runtimeDirectory: getenv("RUNTIME_DIRECTORY").map { String(cString: $0) })
     }
 
