@@ -83,8 +83,9 @@ struct CaptionedFolder: Sendable {
             switch try store(for: candidate).existing(for: candidate.path.bytes) {
             case .absent: return watch.reprocess == .new && wasThereBefore(candidate)
             case .own(let sidecar):
-                return watch.reprocess != .changed || sidecar.matches(
-                    bytes: candidate.identity.size, modifiedNanoseconds: candidate.identity.modified)
+                return watch.reprocess != .changed
+                    || sidecar.matches(
+                        bytes: candidate.identity.size, modifiedNanoseconds: candidate.identity.modified)
             case .foreign:
                 logger.warning(
                     "A file that is no sidecar of ours has the sidecar's name: the picture is left alone.",

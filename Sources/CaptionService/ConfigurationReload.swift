@@ -51,7 +51,11 @@ actor ConfigurationReload {
             state.change {
                 $0.configuration = kept
                 $0.problem = nil
-                if waiting.isEmpty { $0.degraded.remove(Self.restartNeeded) } else { $0.degraded.insert(Self.restartNeeded) }
+                if waiting.isEmpty {
+                    $0.degraded.remove(Self.restartNeeded)
+                } else {
+                    $0.degraded.insert(Self.restartNeeded)
+                }
             }
             if !waiting.isEmpty {
                 logger.warning(

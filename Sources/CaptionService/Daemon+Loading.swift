@@ -45,7 +45,8 @@ extension Daemon {
             }
         }
         defer { extending?.cancel() }
-        let loaded = await withCheckedContinuation { (continuation: CheckedContinuation<Result<FastVLMEngine, DaemonError>, Never>) in
+        let loaded = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<FastVLMEngine, DaemonError>, Never>) in
             DispatchQueue(label: "loading").async {
                 continuation.resume(
                     returning: Result { () throws(DaemonError) in try load(model, heartbeat, logger) })

@@ -21,6 +21,7 @@ public struct Daemon: Sendable {
     private let reload: ConfigurationReload
     private let started = Timestamp.now
     private let place: Place
+    private let readiness: Readiness
     private let logger: Logger
 
     /// Where the daemon's configuration and its orders come from.
@@ -71,11 +72,12 @@ public struct Daemon: Sendable {
         let state = DaemonState(DaemonState.Content(configuration: configuration, degraded: degraded))
         let metrics = ServiceMetrics()
         let results = ResultFeed(onPublish: { metrics.record($0) })
-        let watching = OnWatching()
+        // The folders are watched, and SIGHUP is heard.
+        let readiness = Readiness(parts: 2)
         let folders = try FolderCaptionService(
             configuration, engine: engine, planner: planner, journal: journal, options: options,
             requiresFolders: requiresFolders, degraded: degraded, heartbeat: heartbeat, logger: logger,
-            onWatching: { watching.call() },
+            onWatching: { readiness.arrive() },
             onCommit: {
                 results.publish($0.document)
                 onCommit($0)
@@ -90,8 +92,9 @@ public struct Daemon: Sendable {
         self.logger = logger
         reload = ConfigurationReload(
             file: place.file, folders: folders, state: state, metrics: metrics, logger: logger)
+        self.readiness = readiness
         let daemon = self
-        watching.set {
+        readiness.set {
             state.change { $0.phase = ServiceStatus.watching }
             daemon.place.notifier?.tell(.ready, .status(daemon.status.summary))
         }
@@ -113,7 +116,11 @@ public struct Daemon: Sendable {
                     file: { Self.statusFile(state.now.configuration, place) }, status: { status })))
         all.append(.init(service: folders))
         all += services.map { .init(service: $0) }
-        all.append(.init(service: HangUpService { await reload.reload(telling: place.notifier) { status.summary } }))
+        all.append(
+            .init(
+                service: HangUpService(onListening: { readiness.arrive() }) {
+                    await reload.reload(telling: place.notifier) { status.summary }
+                }))
         all.append(
             .init(
                 service: StoppingService {

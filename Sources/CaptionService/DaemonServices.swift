@@ -4,10 +4,14 @@ internal import UnixSignals
 
 /// Does something at each SIGHUP. Those that come meanwhile count as one more.
 struct HangUpService: Service {
+    /// Called when signals are heard: one that comes before is lost.
+    let onListening: @Sendable () -> Void
     let body: @Sendable () async -> Void
 
     func run() async throws {
-        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() { await body() }
+        let signals = await UnixSignalsSequence(trapping: .sighup)
+        onListening()
+        for await _ in signals.cancelOnGracefulShutdown() { await body() }
     }
 }
 
@@ -21,16 +25,29 @@ struct StoppingService: Service {
     }
 }
 
-/// What is to be done when the folders are watched; set after they are made, called once.
-final class OnWatching: Sendable {
-    private let body = Mutex<(@Sendable () -> Void)?>(nil)
+/// Waits for several parts, then does something once.
+final class Readiness: Sendable {
+    private struct State {
+        var missing: Int
+        var body: (@Sendable () -> Void)?
+    }
 
-    func set(_ body: @escaping @Sendable () -> Void) { self.body.withLock { $0 = body } }
+    private let state: Mutex<State>
 
-    func call() {
-        let body = self.body.withLock { body in
-            defer { body = nil }
-            return body
+    /// - Parameter parts: How many there are.
+    init(parts: Int) { state = Mutex(State(missing: parts)) }
+
+    /// What is done; to be set before the last part is there.
+    func set(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.body = body } }
+
+    /// One part is there.
+    func arrive() {
+        let body = state.withLock { state -> (@Sendable () -> Void)? in
+            state.missing -= 1
+            guard state.missing == 0 else { return nil }
+            // It holds on to what holds on to this.
+            defer { state.body = nil }
+            return state.body
         }
         body?()
     }

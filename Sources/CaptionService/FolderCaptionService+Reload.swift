@@ -35,7 +35,8 @@ extension FolderCaptionService {
             after[watch.name] = try CaptionedFolder(
                 watch, number: number, textTokens: answerer.engine.textTokens(of: watch.tasks), sidecars: configuration.sidecars,
                 // Elsewhere a commit may be at work on one.
-                removesTemporaries: !isKnown, isRequired: false, since: old?.watch.path == watch.path ? old?.since : nil,
+                removesTemporaries: !isKnown, isRequired: false,
+                since: old?.watch.path == watch.path ? old?.since : nil,
                 logger: logger)
         }
         changes.removed = before.keys.filter { after[$0] == nil }.sorted()

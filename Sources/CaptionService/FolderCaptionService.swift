@@ -111,7 +111,8 @@ public struct FolderCaptionService: Service {
             throw DaemonError(.folder, error.message)
         }
         logger.info(
-            "Watching", metadata: ["folders": "\(folders.all.values.map(\.watch.path).sorted().joined(separator: ", "))"])
+            "Watching",
+            metadata: ["folders": "\(folders.all.values.map(\.watch.path).sorted().joined(separator: ", "))"])
         onWatching()
         await withGracefulShutdownHandler {
             while !Task.isShuttingDownGracefully,

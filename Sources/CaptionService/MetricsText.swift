@@ -41,7 +41,9 @@ struct MetricsText {
             var labels: [String] = []
             if let label { labels.append("\(label.0)=\"\(Self.escaped(label.1, quotes: true))\"") }
             if let bound { labels.append("le=\"\(bound)\"") }
-            text += name + suffix + (labels.isEmpty ? "" : "{\(labels.joined(separator: ","))}") + " \(Self.number(value))\n"
+            text +=
+                name + suffix + (labels.isEmpty ? "" : "{\(labels.joined(separator: ","))}")
+                + " \(Self.number(value))\n"
         }
         for (bound, count) in zip(histogram.bounds, histogram.counts) {
             below += count

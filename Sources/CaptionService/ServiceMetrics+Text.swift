@@ -69,15 +69,21 @@ extension MetricsText {
         }
         family("fastvlm_phase_seconds", .histogram, "Time of each phase of a frame.")
         for phase in ServiceMetrics.phases {
-            histogram("fastvlm_phase_seconds", label: ("phase", phase), totals.phases[phase] ?? Histogram(ServiceMetrics.Totals.seconds))
+            histogram(
+                "fastvlm_phase_seconds", label: ("phase", phase),
+                totals.phases[phase] ?? Histogram(ServiceMetrics.Totals.seconds))
         }
         family("fastvlm_first_token_seconds", .histogram, "From the start of a frame's work to its first token.")
         histogram("fastvlm_first_token_seconds", totals.firstToken)
         family("fastvlm_generation_tokens_per_second", .histogram, "Tokens a second after the first, of each frame.")
         histogram("fastvlm_generation_tokens_per_second", totals.speed)
-        single("fastvlm_prompt_tokens_total", .counter, "Tokens of prompts, pictures included.", Double(totals.promptTokens))
+        single(
+            "fastvlm_prompt_tokens_total", .counter, "Tokens of prompts, pictures included.",
+            Double(totals.promptTokens))
         single("fastvlm_generated_tokens_total", .counter, "Tokens of answers.", Double(totals.generatedTokens))
-        family("fastvlm_resolution_frames_total", .counter, "Answered frames, by the side of what the encoder saw in pixels.")
+        family(
+            "fastvlm_resolution_frames_total", .counter,
+            "Answered frames, by the side of what the encoder saw in pixels.")
         for (pixels, count) in totals.resolutions.sorted(by: { $0.key < $1.key }) {
             sample("fastvlm_resolution_frames_total", ["pixels": "\(pixels)"], count)
         }
@@ -90,7 +96,10 @@ extension MetricsText {
 
     fileprivate mutating func writeFolders(_ folders: [ServiceStatus.Folder]) {
         let counters: [(String, Kind, String, KeyPath<ServiceStatus.Folder, Int>)] = [
-            ("fastvlm_inotify_overflows_total", .counter, "Times that events were lost and all was scanned.", \.overflows),
+            (
+                "fastvlm_inotify_overflows_total", .counter, "Times that events were lost and all was scanned.",
+                \.overflows
+            ),
             ("fastvlm_scans_total", .counter, "Scans of the whole folder.", \.scans),
             ("fastvlm_polls_total", .counter, "Scans of what cannot be watched.", \.polls),
             ("fastvlm_watches", .gauge, "Folders with a watch.", \.watches),
@@ -104,14 +113,18 @@ extension MetricsText {
 
     fileprivate mutating func writeDevice(_ health: DeviceHealth, _ signals: DeviceSignals) {
         if let memory = health.residentMiB {
-            single("fastvlm_resident_memory_bytes", .gauge, "Resident memory of the daemon.", Double(memory) * 1_048_576)
+            single(
+                "fastvlm_resident_memory_bytes", .gauge, "Resident memory of the daemon.", Double(memory) * 1_048_576)
         }
         if let temperature = health.temperature {
             single("fastvlm_temperature_celsius", .gauge, "The hottest part of the device.", temperature)
         }
         if let ratio = signals.frequencyRatio {
-            single("fastvlm_frequency_ratio", .gauge, "The most that cores may run at over the most that they can.", ratio)
-            single("fastvlm_throttled", .gauge, "1 while heat or a power limit slows the cores.", ratio < ServiceStatus.throttledBelow ? 1 : 0)
+            single(
+                "fastvlm_frequency_ratio", .gauge, "The most that cores may run at over the most that they can.", ratio)
+            single(
+                "fastvlm_throttled", .gauge, "1 while heat or a power limit slows the cores.",
+                ratio < ServiceStatus.throttledBelow ? 1 : 0)
         }
     }
 }

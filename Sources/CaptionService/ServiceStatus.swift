@@ -91,7 +91,8 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
     public var throttled: Bool?
 
     enum CodingKeys: String, CodingKey {
-        case schema, generator, state, started, model, kernels, folders, queue, budget, configuration, degraded, throttled
+        case schema, generator, state, started, model, kernels, folders, queue, budget, configuration, degraded,
+            throttled
         case oldestPending = "oldest_pending_s"
         case lastResult = "last_result"
         case memory = "rss_mb"
@@ -110,7 +111,9 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
     /// In a few words.
     public var summary: String {
         var parts = ["\(count("ok")) done"]
-        for outcome in ["refused", "expired", "dropped"] where count(outcome) > 0 { parts.append("\(count(outcome)) \(outcome)") }
+        for outcome in ["refused", "expired", "dropped"] where count(outcome) > 0 {
+            parts.append("\(count(outcome)) \(outcome)")
+        }
         parts.append("\(queue) waiting")
         let watched = folders.count { !$0.path.isEmpty }
         var text = "Watching \(watched) folder\(watched == 1 ? "" : "s"): " + parts.joined(separator: ", ")

@@ -42,7 +42,9 @@ public struct WatchdogService: Service {
                 notifier.tell(.watchdog)
             } else if now != stuck {
                 let names = now.joined(separator: ", ")
-                logger.critical("The daemon hangs: the service manager is not told any more that it moves.", metadata: ["part": "\(names)"])
+                logger.critical(
+                    "The daemon hangs: the service manager is not told any more that it moves.",
+                    metadata: ["part": "\(names)"])
                 notifier.tell(.status("Hangs: \(names)"))
             }
             stuck = now

@@ -23,7 +23,9 @@ extension ServiceEnvironment {
     ///
     /// - Parameter first: The number of the first one.
     /// - Throws: `environment` where count and names do not fit, or a number is not open.
-    public func passedDescriptors(first: Int32 = PassedDescriptor.first) throws(ServiceManagerError) -> [PassedDescriptor] {
+    public func passedDescriptors(first: Int32 = PassedDescriptor.first) throws(ServiceManagerError)
+        -> [PassedDescriptor]
+    {
         // Without the process's number nobody knows whose they are.
         guard let value = self["LISTEN_FDS"], self["LISTEN_PID"] != nil, isMeantForUs("LISTEN_PID") else { return [] }
         guard let count = Int32(value), (0...Int32(PassedDescriptor.limit)).contains(count) else {
@@ -31,7 +33,9 @@ extension ServiceEnvironment {
                 .environment,
                 "Cannot take the passed sockets: LISTEN_FDS is '\(value)', expected 0 to \(PassedDescriptor.limit).")
         }
-        var names = self["LISTEN_FDNAMES"].map { $0.split(separator: ":", omittingEmptySubsequences: false).map(String.init) }
+        var names = self["LISTEN_FDNAMES"].map {
+            $0.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        }
         if names == [""], count == 0 { names = [] }
         if let names, names.count != Int(count) {
             throw ServiceManagerError(

@@ -8,7 +8,8 @@ extension ServiceEnvironment {
             guard let microseconds = Int64(value), microseconds > 0 else {
                 throw ServiceManagerError(
                     .environment,
-                    "Cannot serve the watchdog: WATCHDOG_USEC is '\(value)', expected a number of microseconds above 0.")
+                    "Cannot serve the watchdog: WATCHDOG_USEC is '\(value)', expected a number of microseconds above 0."
+                )
             }
             return .microseconds(microseconds)
         }

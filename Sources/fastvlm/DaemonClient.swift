@@ -109,14 +109,16 @@ private final class Answer: Sendable {
         let state = state.withLock { $0 }
         let question = "Cannot ask the daemon at '\(path)' for \(target): "
         guard let status = state.status else {
-            throw CommandFailure(.daemonUnreachable, question + (state.error ?? "it ended the connection without an answer") + ".")
+            throw CommandFailure(
+                .daemonUnreachable, question + (state.error ?? "it ended the connection without an answer") + ".")
         }
         guard (200..<300).contains(status.code) else {
             let text = String(decoding: state.problem.prefix(2000), as: UTF8.self)
             throw CommandFailure(.daemonUnreachable, question + "\(status.code) \(status.reasonPhrase). \(text)")
         }
         guard state.isWhole || state.isEnough else {
-            throw CommandFailure(.daemonUnreachable, "The daemon at '\(path)' ended the connection in the middle of its answer.")
+            throw CommandFailure(
+                .daemonUnreachable, "The daemon at '\(path)' ended the connection in the middle of its answer.")
         }
     }
 }

@@ -12,7 +12,9 @@ struct DoctorCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The daemon's configuration.", valueName: "file"))
     var config = "/etc/fastvlmd/fastvlmd.toml"
 
-    @Option(help: ArgumentHelp("Look for the system's own files beneath this folder, as in a mounted image.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp(
+            "Look for the system's own files beneath this folder, as in a mounted image.", valueName: "folder"))
     var root = ""
 
     @Flag(help: "Leave out the model's digest, for which every byte of it is read.")

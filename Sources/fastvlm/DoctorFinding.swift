@@ -24,12 +24,14 @@ struct DoctorFinding: Encodable {
 
     /// One line, and a second with the remedy.
     var text: String {
-        let mark = switch state {
-        case .ok: "ok     "
-        case .doubtful: "doubt  "
-        case .broken: "BROKEN "
-        }
-        return mark + check.padded(to: 14) + found + (remedy.map { "\n" + String(repeating: " ", count: 21) + "-> " + $0 } ?? "")
+        let mark =
+            switch state {
+            case .ok: "ok     "
+            case .doubtful: "doubt  "
+            case .broken: "BROKEN "
+            }
+        return mark + check.padded(to: 14) + found
+            + (remedy.map { "\n" + String(repeating: " ", count: 21) + "-> " + $0 } ?? "")
     }
 
     var json: String {

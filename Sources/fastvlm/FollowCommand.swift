@@ -53,7 +53,8 @@ struct FollowCommand: ParsableCommand {
     /// As a query takes it.
     private static func encoded(_ text: String) -> String {
         text.utf8.map { byte in
-            let isPlain = (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+            let isPlain =
+                (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
                 || [0x2d, 0x2e, 0x5f, 0x7e].contains(byte)
             let digits = String(byte, radix: 16, uppercase: true)
             return isPlain ? String(UnicodeScalar(byte)) : "%" + (digits.count < 2 ? "0" : "") + digits
@@ -79,7 +80,8 @@ struct ResultLine {
         }
         for answer in document.answers { parts.append("[\(answer.id): \(answer.text)]") }
         // One line whatever a caption holds.
-        return parts.filter { !$0.isEmpty }.joined(separator: "  ").split(whereSeparator: \.isNewline).joined(separator: " ")
+        return parts.filter { !$0.isEmpty }.joined(separator: "  ").split(whereSeparator: \.isNewline).joined(
+            separator: " ")
     }
 }
 

@@ -13,7 +13,8 @@ struct GalleryEntries {
     init(folder: String, pictures: String) throws(CommandFailure) {
         var isFolder = false
         guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder else {
-            throw CommandFailure(.inputsRefused, "Cannot make a page of '\(folder)': it is no folder. Name one with results.")
+            throw CommandFailure(
+                .inputsRefused, "Cannot make a page of '\(folder)': it is no folder. Name one with results.")
         }
         let paths = (try? FileManager.default.subpathsOfDirectory(atPath: folder)) ?? []
         for path in paths where path.hasSuffix(Self.suffix) {
@@ -56,7 +57,8 @@ struct GalleryEntry {
     /// The picture as a page takes it in; nil where it is gone, too large or no picture.
     var dataURI: String? {
         let limit = ImageLimits().bytes
-        guard let size = try? FileManager.default.attributesOfItem(atPath: picture)[.size] as? UInt64, size <= UInt64(limit),
+        guard let size = try? FileManager.default.attributesOfItem(atPath: picture)[.size] as? UInt64,
+            size <= UInt64(limit),
             let data = try? Data(contentsOf: URL(filePath: picture)), let type = Self.type(data)
         else { return nil }
         return "data:\(type);base64," + data.base64EncodedString()

@@ -45,7 +45,8 @@ struct GalleryPage {
             let size = document.source.width.flatMap { width in
                 document.source.height.map { " width=\"\(width)\" height=\"\($0)\"" }
             }
-            text += "<img loading=\"lazy\" decoding=\"async\"\(size ?? "") alt=\"\(Self.escaped(document.caption ?? entry.path))\" "
+            text +=
+                "<img loading=\"lazy\" decoding=\"async\"\(size ?? "") alt=\"\(Self.escaped(document.caption ?? entry.path))\" "
                 + "src=\"\(Self.escaped(picture))\">"
         } else {
             text += "<div class=\"none\">no picture</div>"
@@ -87,7 +88,8 @@ struct GalleryPage {
     /// `path` as an address: a name may hold what means something there.
     static func link(_ path: String) -> String {
         path.utf8.map { byte in
-            let isPlain = (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+            let isPlain =
+                (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
                 || [0x2d, 0x2e, 0x2f, 0x5f, 0x7e].contains(byte)
             let digits = String(byte, radix: 16, uppercase: true)
             return isPlain ? String(UnicodeScalar(byte)) : "%" + (digits.count < 2 ? "0" : "") + digits

@@ -24,12 +24,14 @@ struct InstallationChecks {
         } catch {
             return [
                 DoctorFinding(
-                    "configuration", .broken, error.message, remedy: "Correct it; fastvlm config check \(file) says when it is right.")
+                    "configuration", .broken, error.message,
+                    remedy: "Correct it; fastvlm config check \(file) says when it is right.")
             ] + [UnitCheck(root: root, writable: []).finding, socketFinding]
         }
         let places = configuration.watches.flatMap { [$0.path] + Self.results(of: $0, configuration) }
         return [DoctorFinding("configuration", .ok, "\(file) is right")] + [model(configuration.model.path)]
-            + configuration.watches.flatMap(folders) + configuration.watches.flatMap { watch in
+            + configuration.watches.flatMap(folders)
+            + configuration.watches.flatMap { watch in
                 Self.results(of: watch, configuration).map { place("results", $0) }
             } + [UnitCheck(root: root, writable: places).finding, socketFinding]
     }
@@ -53,7 +55,8 @@ struct InstallationChecks {
             return DoctorFinding("model", .ok, "\(facts), intact (\(summary.digest.prefix(23))…)")
         } catch {
             return DoctorFinding(
-                "model", .broken, error.message, remedy: "Name a packed file or a checkpoint's folder as model.path in \(file).")
+                "model", .broken, error.message,
+                remedy: "Name a packed file or a checkpoint's folder as model.path in \(file).")
         }
     }
 
@@ -68,7 +71,8 @@ struct InstallationChecks {
     private func place(_ check: String, _ path: String) -> DoctorFinding {
         guard FileManager.default.fileExists(atPath: path) else {
             return DoctorFinding(
-                check, .doubtful, "'\(path)' is not there", remedy: "mkdir -p '\(path)', or mount it; it is taken up when it appears.")
+                check, .doubtful, "'\(path)' is not there",
+                remedy: "mkdir -p '\(path)', or mount it; it is taken up when it appears.")
         }
         guard isFolder(path) else {
             return DoctorFinding(check, .broken, "'\(path)' is no folder", remedy: "Name another in \(file).")
@@ -85,20 +89,24 @@ struct InstallationChecks {
         var status = stat()
         guard lstat(socket, &status) == 0 else {
             return DoctorFinding(
-                "socket", .doubtful, "'\(socket)' is not there", remedy: "systemctl enable --now fastvlmd.socket fastvlmd.service")
+                "socket", .doubtful, "'\(socket)' is not there",
+                remedy: "systemctl enable --now fastvlmd.socket fastvlmd.service")
         }
         guard status.st_mode & S_IFMT == S_IFSOCK else {
-            return DoctorFinding("socket", .broken, "'\(socket)' is no socket", remedy: "Remove it and start the service anew.")
+            return DoctorFinding(
+                "socket", .broken, "'\(socket)' is no socket", remedy: "Remove it and start the service anew.")
         }
         let mode = String(status.st_mode & 0o777, radix: 8)
         guard status.st_mode & 0o007 == 0 else {
-            return DoctorFinding("socket", .doubtful, "'\(socket)' is open to everyone (\(mode))", remedy: "SocketMode=0660")
+            return DoctorFinding(
+                "socket", .doubtful, "'\(socket)' is open to everyone (\(mode))", remedy: "SocketMode=0660")
         }
         do throws(CommandFailure) {
             _ = try DaemonClient(path: socket).get("/healthz")
             return DoctorFinding("socket", .ok, "'\(socket)' (\(mode)) answers")
         } catch {
-            return DoctorFinding("socket", .broken, error.message, remedy: "systemctl status fastvlmd, journalctl -u fastvlmd")
+            return DoctorFinding(
+                "socket", .broken, error.message, remedy: "systemctl status fastvlmd, journalctl -u fastvlmd")
         }
     }
 }
@@ -109,7 +117,10 @@ struct UnitCheck {
     /// Folders that it has to be allowed to write in.
     private let writable: [String]
 
-    private static let folders = ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"]
+    private static let folders = [
+        "/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+    ]
     private static let wanted = [
         "NoNewPrivileges": "yes", "ProtectSystem": "strict", "PrivateNetwork": "yes",
         "RestrictAddressFamilies": "AF_UNIX", "MemoryDenyWriteExecute": "yes", "CapabilityBoundingSet": "",
@@ -121,7 +132,10 @@ struct UnitCheck {
     }
 
     var finding: DoctorFinding {
-        guard let unit = Self.folders.map({ root + $0 + "/fastvlmd.service" }).first(where: { FileManager.default.fileExists(atPath: $0) })
+        guard
+            let unit = Self.folders.map({ root + $0 + "/fastvlmd.service" }).first(where: {
+                FileManager.default.fileExists(atPath: $0)
+            })
         else {
             return DoctorFinding(
                 "unit", .doubtful, "fastvlmd.service is not installed: the daemon runs without systemd's protection",
@@ -134,7 +148,8 @@ struct UnitCheck {
                 "unit", .doubtful, "less protected than as shipped: \(weak.joined(separator: ", "))",
                 remedy: "systemctl cat fastvlmd shows who changed it.")
         }
-        let allowed = (settings["ReadWritePaths"] ?? []).flatMap { $0.split(separator: " ") }
+        let allowed =
+            (settings["ReadWritePaths"] ?? []).flatMap { $0.split(separator: " ") }
             .map { $0.hasPrefix("-") ? String($0.dropFirst()) : String($0) } + ["/var/lib/fastvlmd", "/run/fastvlmd"]
         let shut = writable.filter { place in !allowed.contains { place == $0 || place.hasPrefix($0 + "/") } }
         guard shut.isEmpty else {
@@ -159,7 +174,9 @@ struct UnitCheck {
         var settings: [String: [String]] = [:]
         for file in files {
             for line in ((try? String(contentsOfFile: file, encoding: .utf8)) ?? "").split(separator: "\n") {
-                guard !line.hasPrefix("#"), !line.hasPrefix(";"), let equals = line.firstIndex(of: "=") else { continue }
+                guard !line.hasPrefix("#"), !line.hasPrefix(";"), let equals = line.firstIndex(of: "=") else {
+                    continue
+                }
                 settings[String(line[..<equals]), default: []].append(String(line[line.index(after: equals)...]))
             }
         }

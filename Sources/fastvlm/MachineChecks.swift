@@ -49,14 +49,17 @@ struct MachineChecks {
     private var memory: DoctorFinding {
         let lines = contents("/proc/meminfo")?.split(separator: "\n") ?? []
         func kilobytes(_ name: String) -> Int? {
-            lines.first { $0.hasPrefix(name + ":") }?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
+            lines.first { $0.hasPrefix(name + ":") }?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap {
+                Int($0)
+            }
         }
         guard let total = kilobytes("MemTotal"), let available = kilobytes("MemAvailable") else {
             return DoctorFinding("memory", .doubtful, "cannot be told: /proc/meminfo is hidden")
         }
         let found = "\(available / 1024) of \(total / 1024) MiB available"
         guard available < 256 * 1024 else { return DoctorFinding("memory", .ok, found) }
-        return DoctorFinding("memory", .doubtful, found, remedy: "Use a smaller model: fastvlm model pack --precision int4.")
+        return DoctorFinding(
+            "memory", .doubtful, found, remedy: "Use a smaller model: fastvlm model pack --precision int4.")
     }
 
     /// Raspberry Pi firmware disables the memory controller.
@@ -64,7 +67,9 @@ struct MachineChecks {
         let controllers = contents("/sys/fs/cgroup/cgroup.controllers")
         let isUnified = controllers?.split(whereSeparator: \.isWhitespace).contains("memory") ?? false
         let old = contents("/proc/cgroups")?.split(separator: "\n").first { $0.hasPrefix("memory\t") }
-        let isOld = old?.split(separator: "\t").last == "1" && FileManager.default.fileExists(atPath: root + "/sys/fs/cgroup/memory")
+        let isOld =
+            old?.split(separator: "\t").last == "1"
+            && FileManager.default.fileExists(atPath: root + "/sys/fs/cgroup/memory")
         if isUnified || isOld { return DoctorFinding("memory limit", .ok, "the kernel can limit the service's memory") }
         return DoctorFinding(
             "memory limit", .doubtful, "the kernel cannot limit the service's memory: MemoryMax= has no effect",
@@ -86,16 +91,21 @@ struct MachineChecks {
             let state: DoctorFinding.State = limit >= least ? .ok : .doubtful
             return DoctorFinding(
                 "inotify", state, "\(limit) \(what)",
-                remedy: state == .ok ? nil : "sysctl -w fs.inotify.\(name)=\(least * 8), and the same line in /etc/sysctl.d/fastvlmd.conf.")
+                remedy: state == .ok
+                    ? nil
+                    : "sysctl -w fs.inotify.\(name)=\(least * 8), and the same line in /etc/sysctl.d/fastvlmd.conf.")
         }
     }
 
     private var temperature: DoctorFinding {
         let device = DeviceHealth.sample(thermal: root + "/sys/class/thermal")
-        guard let degrees = device.temperature else { return DoctorFinding("temperature", .ok, "this machine shows none") }
+        guard let degrees = device.temperature else {
+            return DoctorFinding("temperature", .ok, "this machine shows none")
+        }
         guard degrees >= 80 else { return DoctorFinding("temperature", .ok, "\(degrees) °C") }
         return DoctorFinding(
-            "temperature", .doubtful, "\(degrees) °C: the processor slows itself down", remedy: "Cool it, or give it more air.")
+            "temperature", .doubtful, "\(degrees) °C: the processor slows itself down",
+            remedy: "Cool it, or give it more air.")
     }
 
     /// Results carry times, and scans compare the files' times with it.
@@ -106,11 +116,14 @@ struct MachineChecks {
             return DoctorFinding(
                 "clock", .broken, "the clock says it is \(now)", remedy: "timedatectl set-ntp true, or set it by hand.")
         }
-        let marks = ["/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/chronyd.pid", "/run/ntpd.pid"]
+        let marks = [
+            "/run/systemd/timesync/synchronized", "/run/chrony/chronyd.pid", "/run/chronyd.pid", "/run/ntpd.pid",
+        ]
         if let mark = marks.first(where: { FileManager.default.fileExists(atPath: root + $0) }) {
             return DoctorFinding("clock", .ok, "\(now), kept right (\(mark))")
         }
         return DoctorFinding(
-            "clock", .doubtful, "\(now); no sign of anything that keeps it right", remedy: "timedatectl set-ntp true (needs systemd-timesyncd or chrony).")
+            "clock", .doubtful, "\(now); no sign of anything that keeps it right",
+            remedy: "timedatectl set-ntp true (needs systemd-timesyncd or chrony).")
     }
 }

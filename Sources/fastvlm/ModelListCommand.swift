@@ -6,7 +6,9 @@ internal import ModelFiles
 
 /// Where models are looked for.
 enum ModelFolders {
-    static let usual = ["/var/lib/fastvlmd/models", "/var/lib/fastvlmd", "/usr/local/share/fastvlmd", "/usr/share/fastvlmd"]
+    static let usual = [
+        "/var/lib/fastvlmd/models", "/var/lib/fastvlmd", "/usr/local/share/fastvlmd", "/usr/share/fastvlmd",
+    ]
 
     /// Packed files and checkpoints' folders in `folder`, sorted.
     static func models(in folder: String) -> [String] {
@@ -41,7 +43,8 @@ struct ModelListCommand: ParsableCommand {
                     Console.line(try model.json())
                     continue
                 }
-                let facts = "\(model.name) \(model.precision.rawValue)".padded(to: 28) + model.byteCount.asBytes.padded(to: 11)
+                let facts =
+                    "\(model.name) \(model.precision.rawValue)".padded(to: 28) + model.byteCount.asBytes.padded(to: 11)
                 Console.line(Console.printable("\(facts)\(path)"))
             } catch {
                 damaged += 1
@@ -55,7 +58,8 @@ struct ModelListCommand: ParsableCommand {
 struct ModelRemoveCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rm", abstract: "Remove packed models.",
-        discussion: "Only packed files are removed, never a checkpoint's folder, and not the model that the daemon is to use.")
+        discussion:
+            "Only packed files are removed, never a checkpoint's folder, and not the model that the daemon is to use.")
 
     @Argument(help: ArgumentHelp("Packed files.", valueName: "file"))
     var files: [String]
@@ -87,14 +91,16 @@ struct ModelRemoveCommand: ParsableCommand {
             throw CommandFailure(.setup, "Nothing was removed. \(error.message)")
         }
         guard model.form == .packedFile else {
-            throw CommandFailure(.setup, "Cannot remove '\(file)': it is no packed file. Remove a checkpoint's folder by hand.")
+            throw CommandFailure(
+                .setup, "Cannot remove '\(file)': it is no packed file. Remove a checkpoint's folder by hand.")
         }
         if let configuration = try? DaemonConfiguration(file: config), Self.isSame(configuration.model.path, file) {
             throw CommandFailure(
                 .setup, "Cannot remove '\(file)': the daemon is to use it. Name another model in '\(config)' first.")
         }
-        guard try yes || confirms("Remove \(model.name) \(model.precision.rawValue), \(model.byteCount.asBytes), '\(file)'?") else {
-            throw CommandFailure(.setup, "'\(file)' was kept.")
+        if !yes {
+            let question = "Remove \(model.name) \(model.precision.rawValue), \(model.byteCount.asBytes), '\(file)'?"
+            guard try confirms(question) else { throw CommandFailure(.setup, "'\(file)' was kept.") }
         }
         guard unlink(file) == 0 else {
             let reason = strerror(errno).map { String(cString: $0) } ?? "error \(errno)"

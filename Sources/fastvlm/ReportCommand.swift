@@ -18,7 +18,8 @@ struct ReportCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The page to write.", valueName: "file"))
     var out = "report.html"
 
-    @Option(help: ArgumentHelp("Where the pictures are, if the results lie in a folder of their own.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("Where the pictures are, if the results lie in a folder of their own.", valueName: "folder"))
     var pictures: String?
 
     @Flag(help: "Link to the pictures instead of taking them into the page.")
@@ -56,7 +57,8 @@ struct ReportCommand: ParsableCommand {
 
     private static func cannotWrite(_ path: String) -> CommandFailure {
         let reason = strerror(errno).map { String(cString: $0) } ?? "error \(errno)"
-        return CommandFailure(.inputsRefused, "Cannot write '\(path)': \(reason). Make room, or name another with --out.")
+        return CommandFailure(
+            .inputsRefused, "Cannot write '\(path)': \(reason). Make room, or name another with --out.")
     }
 
     private static func write(_ text: String, to file: Int32) -> Bool {

@@ -63,8 +63,14 @@ struct StatusScreen {
 
     var text: String {
         var lines: [(String, String)] = [
-            ("daemon", "\(status.generator), \(status.state), for \(Self.span(now.milliseconds - status.started.milliseconds))"),
-            ("model", "\(status.model.name) \(status.model.precision), \(status.kernels) kernels, \(status.model.digest.prefix(23))…"),
+            (
+                "daemon",
+                "\(status.generator), \(status.state), for \(Self.span(now.milliseconds - status.started.milliseconds))"
+            ),
+            (
+                "model",
+                "\(status.model.name) \(status.model.precision), \(status.kernels) kernels, \(status.model.digest.prefix(23))…"
+            ),
         ]
         let pending = status.oldestPending.map { ", the oldest for \(Self.span(Int64($0 * 1000)))" } ?? ""
         lines.append(("queue", "\(status.queue) waiting\(pending)"))

@@ -25,6 +25,13 @@ struct RunningDaemon {
         return taken
     }
 
+    /// Waits until nothing is pending: a result is told of just before its frame counts as ended.
+    func settled() async {
+        while daemon.frames.contains(where: { $0.pending.values.reduce(0, +) > 0 }) {
+            try? await Task.sleep(for: .milliseconds(5))
+        }
+    }
+
     func write(_ watches: String) throws { try writeConfiguration(watches, to: file) }
 }
 

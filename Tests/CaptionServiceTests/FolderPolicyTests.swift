@@ -1,5 +1,6 @@
 import CaptionService
 import FoundationEssentials
+import FrameSources
 import Sidecars
 import Testing
 
@@ -77,6 +78,7 @@ import Testing
             await daemon.daemon.hangUp()
             try folder.drop("last", "last.jpg")
             #expect(await daemon.next(1).map(\.document.caption) == ["last"])
+            await daemon.settled()
             let frames = daemon.daemon.frames[0]
             #expect(frames.outcomes["dropped"] == 6 && frames.outcomes["ok"] == 4)
             #expect(frames.isConserved)
@@ -87,7 +89,8 @@ import Testing
     @Test func policiesAreReadCheckedAndPrinted() throws {
         func read(_ text: String) throws -> DaemonConfiguration {
             try DaemonConfiguration(
-                toml: "[model]\npath = \"/m\"\n[status]\nfile = \"/run/x/s.json\"\n[[watch]]\npath = \"/a\"\n\(text)", file: "t")
+                toml: "[model]\npath = \"/m\"\n[status]\nfile = \"/run/x/s.json\"\n[[watch]]\npath = \"/a\"\n\(text)",
+                file: "t")
         }
         let live = try read("mode = \"live\"\nkeep_newest = 3\nsidecars = \"/results\"")
         #expect(live.watches[0].mode == .live && live.watches[0].keepNewest == 3 && live.watches[0].reprocess == .new)
@@ -97,7 +100,8 @@ import Testing
         #expect(plain.watches[0].mode == .durable && plain.watches[0].reprocess == .changed)
         for (text, key) in [
             ("mode = \"dead\"", "watch[0].mode"), ("keep_newest = 3", "watch[0].keep_newest"),
-            ("mode = \"live\"\nkeep_newest = 65", "watch[0].keep_newest"), ("reprocess = \"all\"", "watch[0].reprocess"),
+            ("mode = \"live\"\nkeep_newest = 65", "watch[0].keep_newest"),
+            ("reprocess = \"all\"", "watch[0].reprocess"),
             ("sidecars = \"here\"", "watch[0].sidecars"),
             ("sidecars = \"/r\"\n[[watch]]\npath = \"/b\"\nsidecars = \"/r\"", "'/r'"),
         ] {

@@ -31,6 +31,7 @@ import Testing
             try yard.drop("y2", "y2.jpg")
             #expect(await daemon.next(1).map(\.document.caption) == ["y2"])
             #expect(!gate.hasSidecar("g2.jpg"))
+            await daemon.settled()
             let status = daemon.daemon.status
             #expect(status.folders.map(\.name) == ["gate", "yard"])
             #expect(status.folders.map(\.path) == ["", yard.path])
@@ -124,7 +125,9 @@ import Testing
                 case 1: try daemon.write("[[watch]]\npath = 3")
                 case 2: try daemon.write(both)
                 case 3: try daemon.write("= broken")
-                default: try daemon.write(watch(gate, "gate", "prompt = \"\(round)\"") + watch(yard, "yard", "recursive = false"))
+                default:
+                    try daemon.write(
+                        watch(gate, "gate", "prompt = \"\(round)\"") + watch(yard, "yard", "recursive = false"))
                 }
                 if round % 10 == 0 {
                     try gate.drop("gate \(round)", "\(round).jpg")
@@ -136,6 +139,7 @@ import Testing
             await daemon.daemon.hangUp()
             let results = await daemon.next(200)
             #expect(Set(results.map { "\($0.folder)/\($0.path)" }).count == 200)
+            await daemon.settled()
             for source in daemon.daemon.frames { #expect(source.isConserved, "\(source)") }
             #expect(daemon.daemon.status.configuration.problem == nil)
         }

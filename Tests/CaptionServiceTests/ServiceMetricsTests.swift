@@ -25,7 +25,7 @@ import Testing
         try folder.drop("bad", "bad.jpg")
         try await withDaemon(watch, engine: engine) { daemon in
             _ = await daemon.next(4)
-            while daemon.daemon.frames[0].pending.values.reduce(0, +) > 0 { try await Task.sleep(for: .milliseconds(5)) }
+            await daemon.settled()
             let text = daemon.daemon.metricsText()
             #expect(value(#"fastvlm_frames_total{source="watch:ga\"te",outcome="ok"}"#, text) == 3)
             #expect(value(#"fastvlm_frames_total{source="watch:ga\"te",outcome="refused"}"#, text) == 1)
@@ -40,7 +40,7 @@ import Testing
             let sum = try #require(value(#"fastvlm_phase_seconds_sum{phase="vision"}"#, text))
             #expect(abs(sum - 0.0369) < 1e-9)
             #expect((value("fastvlm_resident_memory_bytes", text) ?? 0) > 1e6)
-            try check(text)
+            try await check(text)
         }
     }
 
@@ -58,7 +58,9 @@ import Testing
             let writing = Task {
                 for index in 0..<600 {
                     try files.drop("\(index)", "\(index % 200).jpg")
-                    if index % 50 == 3 { try? FileManager.default.removeItem(atPath: "\(files.path)/\(index % 200).jpg") }
+                    if index % 50 == 3 {
+                        try? FileManager.default.removeItem(atPath: "\(files.path)/\(index % 200).jpg")
+                    }
                 }
             }
             var scrapes = 0
@@ -85,21 +87,25 @@ import Testing
     }
 
     /// `promtool check metrics`, where there is one.
-    private func check(_ text: String) throws {
+    private func check(_ text: String) async throws {
         guard FileManager.default.isExecutableFile(atPath: "/usr/bin/promtool") else { return }
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/promtool")
         process.arguments = ["check", "metrics"]
-        let (input, output) = (Pipe(), Pipe())
-        process.standardInput = input
-        process.standardOutput = output
-        process.standardError = output
+        let place = URL(filePath: folder.path)
+        let (input, output) = (place.appending(path: "metrics.txt"), place.appending(path: "said.txt"))
+        try Data(text.utf8).write(to: input)
+        try Data().write(to: output)
+        let writing = try FileHandle(forWritingTo: output)
+        process.standardInput = try FileHandle(forReadingFrom: input)
+        process.standardOutput = writing
+        process.standardError = writing
+        let (end, ended) = AsyncStream.makeStream(of: Int32.self)
+        process.terminationHandler = { ended.yield($0.terminationStatus) }
         try process.run()
-        try input.fileHandleForWriting.write(contentsOf: Data(text.utf8))
-        try input.fileHandleForWriting.close()
-        let said = try output.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0, "\(String(decoding: said, as: UTF8.self))\n\(text)")
+        let status = await end.first { _ in true }
+        let said = try Data(contentsOf: output)
+        #expect(status == 0, "\(String(decoding: said, as: UTF8.self))\n\(text)")
         #expect(said.isEmpty, "\(String(decoding: said, as: UTF8.self))")
     }
 }

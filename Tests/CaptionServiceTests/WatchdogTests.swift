@@ -4,6 +4,7 @@ import Glibc
 import Logging
 import ServiceLifecycleTestKit
 import ServiceManager
+import Sidecars
 import Testing
 
 @Suite struct WatchdogTests {
@@ -52,7 +53,8 @@ import Testing
                 try folder.drop("a", "a.jpg")
                 for await _ in started { break }
                 let told = try socket.messages { $0.hasPrefix("STATUS=Hangs") }
-                #expect(told.last == "STATUS=Hangs: the engine\n" && told.dropLast().allSatisfy { $0 == "WATCHDOG=1\n" })
+                #expect(
+                    told.last == "STATUS=Hangs: the engine\n" && told.dropLast().allSatisfy { $0 == "WATCHDOG=1\n" })
                 #expect(socket.next(within: .milliseconds(600)) == nil)
                 // It moves again.
                 release.finish()

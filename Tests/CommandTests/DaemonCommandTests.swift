@@ -28,8 +28,10 @@ import Testing
         let ending = try await run(.fastvlm, "status", "--socket", daemon.path)
         #expect(ending.status == 0 && ending.errors == "")
         for part in [
-            "fastvlmd 0.1.0, watching", "FastVLM-0.5B int8, avx2 kernels", "2 waiting, the oldest for 3.1 s", "9 in time, 1 late",
-            "watch:gate a.jpg: ok, 640.0 ms", "512 MiB, 61.5 °C, at full speed", "NOT USED  line 3: no", "blas_core, watch_limit",
+            "fastvlmd 0.1.0, watching", "FastVLM-0.5B int8, avx2 kernels", "2 waiting, the oldest for 3.1 s",
+            "9 in time, 1 late",
+            "watch:gate a.jpg: ok, 640.0 ms", "512 MiB, 61.5 °C, at full speed", "NOT USED  line 3: no",
+            "blas_core, watch_limit",
             "gate            live     93       2        0        4        3        /srv/gate",
         ] { #expect(ending.output.contains(part), "\(part) in \(ending.output)") }
         // What the daemon passes on is shown, never obeyed.
@@ -88,7 +90,8 @@ import Testing
             "/v1/results": ["HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "{\"half"],
         ])
         let refused = try await run(.fastvlm, "status", "--socket", daemon.path)
-        #expect(refused.status == 4 && refused.errors.contains("429") && refused.errors.contains("too_many_connections"))
+        #expect(
+            refused.status == 4 && refused.errors.contains("429") && refused.errors.contains("too_many_connections"))
         let cut = try await run(.fastvlm, "follow", "--socket", daemon.path)
         #expect(cut.status == 4 && cut.errors.contains("daemon"), "\(cut.errors)")
         let other = try StubDaemonSocket(["/v1/status": StubDaemonSocket.answer("[]")])

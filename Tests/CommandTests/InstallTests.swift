@@ -22,8 +22,10 @@ import Testing
         #expect(first.status == 0, "\(first.errors)")
         let names = stage.names()
         for name in [
-            "usr/bin/fastvlmd", "usr/bin/fastvlm", "usr/share/fastvlmd/panel-reader.fastvlm", "etc/fastvlmd/fastvlmd.toml",
-            "lib/systemd/system/fastvlmd.service", "lib/systemd/system/fastvlmd.socket", "usr/lib/sysusers.d/fastvlmd.conf",
+            "usr/bin/fastvlmd", "usr/bin/fastvlm", "usr/share/fastvlmd/panel-reader.fastvlm",
+            "etc/fastvlmd/fastvlmd.toml",
+            "lib/systemd/system/fastvlmd.service", "lib/systemd/system/fastvlmd.socket",
+            "usr/lib/sysusers.d/fastvlmd.conf",
             "usr/lib/tmpfiles.d/fastvlmd.conf", "usr/share/bash-completion/completions/fastvlm",
         ] { #expect(names.contains(name), "\(name)") }
         // The configuration works as it is.

@@ -43,7 +43,8 @@ import Testing
         try write(
             name, caption: attack,
             more: #","answers":[{"id":"<i>","question":"<b>q</b>","type":"text","answer":"\u202e<u>a</u>"}]"#)
-        let ending = try await run(.fastvlm, "report", folder.path, "--out", folder["r.html"], "--title", "</title><script>")
+        let ending = try await run(
+            .fastvlm, "report", folder.path, "--out", folder["r.html"], "--title", "</title><script>")
         #expect(ending.status == 0)
         let text = String(decoding: folder.read("r.html") ?? [], as: UTF8.self)
         // The page's own script is the only one, and no tag but the page's own is there.

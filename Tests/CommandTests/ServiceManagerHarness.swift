@@ -7,7 +7,9 @@ final class ManagedDaemon: Sendable {
     let process: ProgramProcess
 
     /// - Parameter watchdog: `WatchdogSec=`; nil without.
-    init(_ arguments: [String], isAbstract: Bool = false, watchdog: Duration? = nil, environment: [String: String] = [:])
+    init(
+        _ arguments: [String], isAbstract: Bool = false, watchdog: Duration? = nil, environment: [String: String] = [:]
+    )
         throws
     {
         socket = try NotifySocket(isAbstract: isAbstract)

@@ -101,7 +101,8 @@ import Testing
     }
 
     @Test func aManagerThatCannotBeToldIsAWrongStart() async throws {
-        let ending = try await run(.fastvlmd, "--config", place["fastvlmd.toml"], environment: ["NOTIFY_SOCKET": "here"])
+        let ending = try await run(
+            .fastvlmd, "--config", place["fastvlmd.toml"], environment: ["NOTIFY_SOCKET": "here"])
         #expect(ending.status == 3 && ending.errors.contains("NOTIFY_SOCKET is 'here'"))
     }
 }

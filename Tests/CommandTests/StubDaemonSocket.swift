@@ -28,10 +28,10 @@ final class StubDaemonSocket: Sendable {
             }
         }
         try #require(bound == 0 && listen(listener, 8) == 0)
-        let (listener, path) = (listener, path)
+        let accepting = listener
         Thread.detachNewThread { [weak self] in
             while true {
-                let connection = accept(listener, nil, nil)
+                let connection = accept(accepting, nil, nil)
                 guard connection >= 0 else { return }
                 defer { close(connection) }
                 let head = Self.head(connection)
@@ -45,7 +45,6 @@ final class StubDaemonSocket: Sendable {
                 }
             }
         }
-        _ = path
     }
 
     deinit {
@@ -56,7 +55,9 @@ final class StubDaemonSocket: Sendable {
     private static func head(_ connection: Int32) -> String {
         var head: [UInt8] = []
         var byte: UInt8 = 0
-        while !head.suffix(4).elementsEqual(Array("\r\n\r\n".utf8)), recv(connection, &byte, 1, 0) == 1 { head.append(byte) }
+        while !head.suffix(4).elementsEqual(Array("\r\n\r\n".utf8)), recv(connection, &byte, 1, 0) == 1 {
+            head.append(byte)
+        }
         return String(decoding: head, as: UTF8.self)
     }
 

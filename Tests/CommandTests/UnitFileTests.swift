@@ -10,7 +10,8 @@ import Testing
     private func settings(_ path: String) throws -> [String: [String]] {
         var section = ""
         var result: [String: [String]] = [:]
-        for line in try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n") where !line.hasPrefix("#") {
+        for line in try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n") where !line.hasPrefix("#")
+        {
             if line.hasPrefix("[") {
                 section = String(line.dropFirst().dropLast())
             } else if let equals = line.firstIndex(of: "=") {

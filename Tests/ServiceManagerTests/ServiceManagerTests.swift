@@ -98,34 +98,28 @@ import Testing
     }
 
     @Test func eachIsFoundByItsNameAndClosedInChildren() throws {
-        try withTwoDescriptors { first in
+        try withTwoDescriptors { (first: Int32) throws in
             let all = try passed(
                 ["LISTEN_FDS": "2", "LISTEN_PID": "42", "LISTEN_FDNAMES": "other:api"], first: first)
             #expect(all.map(\.name) == ["other", "api"])
             #expect(all.map(\.number) == [first, first + 1])
             for descriptor in all { #expect(fcntl(descriptor.number, F_GETFD) & FD_CLOEXEC != 0) }
-            #expect(
-                try passed(["LISTEN_FDS": "1", "LISTEN_PID": "42"], first: first)
-                    == [PassedDescriptor(name: "unknown", number: first)])
+            #expect(try passed(["LISTEN_FDS": "1", "LISTEN_PID": "42"], first: first).map(\.name) == ["unknown"])
         }
     }
 
     @Test func thoseOfAnotherProcessAreLeftAlone() throws {
-        try withTwoDescriptors { first in
-            let ofAnother = try passed(["LISTEN_FDS": "2", "LISTEN_PID": "41"], first: first)
-            #expect(ofAnother == [])
-            let ofNobody = try passed(["LISTEN_FDS": "2"], first: first)
-            #expect(ofNobody == [])
-            let ofNone = try passed([:], first: first)
-            #expect(ofNone == [])
-            let ofCountZero = try passed(["LISTEN_FDS": "0", "LISTEN_PID": "42", "LISTEN_FDNAMES": ""], first: first)
-            #expect(ofCountZero == [])
+        try withTwoDescriptors { (first: Int32) throws in
+            #expect(try passed(["LISTEN_FDS": "2", "LISTEN_PID": "41"], first: first) == [])
+            #expect(try passed(["LISTEN_FDS": "2"], first: first) == [])
+            #expect(try passed([:], first: first) == [])
+            #expect(try passed(["LISTEN_FDS": "0", "LISTEN_PID": "42", "LISTEN_FDNAMES": ""], first: first) == [])
             #expect(fcntl(first, F_GETFD) & FD_CLOEXEC == 0)
         }
     }
 
     @Test func whatDoesNotFitIsRefused() throws {
-        try withTwoDescriptors { first in
+        try withTwoDescriptors { (first: Int32) throws in
             for variables in [
                 ["LISTEN_FDS": "two"], ["LISTEN_FDS": "-1"], ["LISTEN_FDS": "65"],
                 ["LISTEN_FDS": "2", "LISTEN_FDNAMES": "api"], ["LISTEN_FDS": "1", "LISTEN_FDNAMES": "a:b"],
