@@ -154,5 +154,5 @@ if Context.environment["FASTVLM_FUZZ"] == "1" {
             name: "fuzz", dependencies: ["CaptionService", "FastVLM", "Images", "ModelFiles", "Sidecars"],
             path: "Tests/Fuzz", exclude: ["corpus", "run"],
             swiftSettings: swiftSettings + [.unsafeFlags(["-parse-as-library"])],
-            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address"])]))
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
 }

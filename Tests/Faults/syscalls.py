@@ -74,6 +74,11 @@ class Scene:
             lines = file.readlines()
         return [self.step(line) for line in lines if "(INJECTED)" in line], self.last(lines)
 
+    def is_runtime(self):
+        """Whether a call that failed was one by which threads wake each other."""
+        with open(self.trace, encoding="utf-8", errors="replace") as file:
+            return any("(INJECTED)" in line and "eventfd" in line for line in file)
+
     @staticmethod
     def step(line):
         return next((name for name, pattern in STEPS.items() if re.search(pattern, line)), "other")
@@ -109,7 +114,7 @@ class Scene:
             raise Failure(f"{what}: {verdict}")
 
 
-# Runs in which a failing call ended the process itself.
+# Runs in which a failing call of the runtime ended or stopped the process.
 runtime_deaths = []
 
 
@@ -156,18 +161,19 @@ def fail(replaces, call, number, code, ever=False, also=()):
             if "Refused" in stub.said():
                 raise Failure(f"{what}: the picture was blamed")
         except Failure:
-            # A runtime that cannot open /proc may end the process (libdispatch does); then the next start has to do it.
-            if stub.process.poll() is None:
+            # Not ours to mend: libdispatch ends the process where it cannot open /proc, and stands still where it cannot
+            # write into the eventfd that wakes it. Then the next start has to do it.
+            if stub.running() and not scene.is_runtime():
                 raise
             runtime_deaths.append(what)
         finally:
             tracer.terminate()
             tracer.communicate()
-        if stub.running():
-            stub.stop()
-        else:
+        if what in runtime_deaths:
             stub.kill()
             scene.check_whole(what)
+        else:
+            stub.stop()
         steps = scene.injected()[0]
         scene.recovers(what)
         return steps
@@ -188,7 +194,8 @@ def run(quick=True):
                 if quick and call not in ("fsync", "renameat2"):
                     continue
                 faults += [(replaces, call, number, code) for number in range(1, 2 if quick else 6)]
-                if not quick and call in ("openat", "write", "fsync", "renameat2"):
+                # A call that is interrupted for ever is tried for ever.
+                if not quick and code != "EINTR" and call in ("openat", "write", "fsync", "renameat2"):
                     faults += [(replaces, call, number, code, True) for number in (1, 2)]
         # The temporary cannot be removed either.
         for code in ERRORS[:1] if quick else ERRORS:
@@ -196,18 +203,22 @@ def run(quick=True):
     died, failed = {}, {}
     nothing = 0
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        for task in [pool.submit(die, *words) for words in kills]:
+        deaths = [pool.submit(die, *words) for words in kills]
+        failures = [pool.submit(fail, *words) for words in faults]
+        for task in deaths + failures:
+            task.add_done_callback(lambda task: task.cancelled() or task.exception() and pool.shutdown(False, cancel_futures=True))
+        for task in deaths:
             steps = task.result()
             nothing += steps is None
             for step in steps or ():
                 died[step] = died.get(step, 0) + 1
-        for task, words in [(pool.submit(fail, *words), words) for words in faults]:
+        for task, words in zip(failures, faults):
             for step in task.result():
                 failed.setdefault(step, set()).add(words[3])
     print(f"  SIGKILL at {len(kills) - nothing} calls: {dict(sorted(died.items()))}")
     print(f"  {len(faults)} runs with failing calls: { {step: sorted(codes) for step, codes in sorted(failed.items())} }")
     if runtime_deaths:
-        print(f"  ended by the runtime itself, and recovered: {runtime_deaths}")
+        print(f"  {len(runtime_deaths)} ended or stopped by the runtime itself, and recovered: {runtime_deaths}")
     if quick:
         return
     missing = [step for step in STEPS if step not in died and step != "remove temporary"]

@@ -59,7 +59,7 @@ private enum FuzzTarget: String, CaseIterable {
         let bytes = bytes.first == 0x89 ? PNGChunks.withChecksums(bytes) : bytes
         let side: Int? = bytes.count.isMultiple(of: 3) ? nil : bytes.count % 300 + 1
         guard let picture = try? ImageDecoder(limits: limits).decode(bytes, covering: side) else { return }
-        precondition(picture.rgb.count == picture.width * picture.height * 3)
+        precondition(picture.withRGB { $0.count } == picture.width * picture.height * 3)
     }
 }
 
@@ -112,8 +112,22 @@ private enum PNGChunks {
     }
 }
 
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
-    FuzzTarget.chosen.run(Array(UnsafeBufferPointer(start: start, count: count)))
-    return 0
+/// libFuzzer's own `main`, which the package manager's way of linking programs has no room for.
+@_silgen_name("LLVMFuzzerRunDriver")
+private func runDriver(
+    _ count: UnsafeMutablePointer<CInt>,
+    _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>>,
+    _ target: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
+) -> CInt
+
+@main private enum Fuzz {
+    static func main() {
+        var count = CommandLine.argc
+        var arguments = CommandLine.unsafeArgv
+        exit(
+            runDriver(&count, &arguments) { start, count in
+                FuzzTarget.chosen.run(Array(UnsafeBufferPointer(start: start, count: count)))
+                return 0
+            })
+    }
 }

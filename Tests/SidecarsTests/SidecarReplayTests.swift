@@ -116,7 +116,7 @@ struct Disk: Hashable {
         let isSafe = all.indices.map { index in
             all[(index + 1)...].contains { later in
                 switch (all[index], later) {
-                case (.write(_, let written), .synchronizeFile(let synchronized)): written == synchronized
+                case (.write(_, let file), .synchronizeFile(let other)): file == other
                 case (.create, .synchronizeFolder), (.rename, .synchronizeFolder), (.remove, .synchronizeFolder): true
                 default: false
                 }
