@@ -150,7 +150,7 @@ INLINE void depthwise_tile(const int K, const int S, const int M, const int T, c
     }
 #pragma clang loop unroll(full)
     for (int t = 0; t < T; t++) {
-        if (!inner && t >= pixels) break;
+        if (!inner && t >= pixels) continue;
         float *pixel = out + (ptrdiff_t)t * channels * M;
         vf a = d->gelu ? gelu_(sums[0][t]) : sums[0][t];
         if (M == 1) {
@@ -169,100 +169,111 @@ INLINE void depthwise_tile(const int K, const int S, const int M, const int T, c
     }
 }
 
-// Adds what one row of the input gives to an upper and a lower row of T outputs, or to one of them.
-INLINE void depthwise_pair_row(const int K, const int T, const int upper, const int lower, const float *row,
-                               const float *upper_weights, const float *lower_weights, int32_t channels,
-                               vf sums[2][PIXELS]) {
-#pragma clang loop unroll(disable)
-    for (int kx = 0; kx < K; kx++, row += channels, upper_weights += channels, lower_weights += channels) {
-        vf w[2];
-        if (upper) w[0] = load(upper_weights);
-        if (lower) w[1] = load(lower_weights);
+// Output columns of a strip that run down the picture together.
+#define STRIP 64
+
+// A row of a strip's window: LANES channels of `count` columns of row iy from `first` on, zero outside the picture.
+INLINE void window_row(const fv_depthwise *d, const float *in, int32_t iy, int32_t first, int32_t count, float *row) {
+    int32_t inside = iy >= 0 && iy < d->in_height;
+    int32_t from = !inside || first >= 0 ? 0 : -first, to = !inside ? 0 : d->in_width - first < count ? d->in_width - first : count;
+    const float *at = in + ((ptrdiff_t)(iy - d->in_first_row) * d->in_width + first) * d->channels;
+    for (int32_t i = 0; i < from; i++) store(row + (ptrdiff_t)i * LANES, splat(0));
+    for (int32_t i = from; i < to; i++) store(row + (ptrdiff_t)i * LANES, load(at + (ptrdiff_t)i * d->channels));
+    for (int32_t i = to > 0 ? to : 0; i < count; i++) store(row + (ptrdiff_t)i * LANES, splat(0));
+}
+
+// Adds what one row of the window gives to an upper and a lower row of PIXELS outputs, or to one of them.
+INLINE void depthwise_pair_row(const int K, const int upper, const int lower, const float *row, const float *upper_weights,
+                               const float *lower_weights, vf sums[2][PIXELS]) {
+    vf w[2][7];
 #pragma clang loop unroll(full)
-        for (int t = 0; t < T; t++) {
-            vf x = load(row + (ptrdiff_t)t * channels);
-            if (upper) sums[0][t] = fma_(x, w[0], sums[0][t]);
-            if (lower) sums[1][t] = fma_(x, w[1], sums[1][t]);
+    for (int kx = 0; kx < K; kx++) {
+        if (upper) w[0][kx] = load(upper_weights + kx * LANES);
+        if (lower) w[1][kx] = load(lower_weights + kx * LANES);
+    }
+#pragma clang loop unroll(full)
+    for (int i = 0; i < PIXELS + K - 1; i++) {
+        vf x = load(row + i * LANES);
+#pragma clang loop unroll(full)
+        for (int kx = 0; kx < K; kx++) {
+            int t = i - kx;
+            if (t < 0 || t >= PIXELS) continue;
+            if (upper) sums[0][t] = fma_(x, w[0][kx], sums[0][t]);
+            if (lower) sums[1][t] = fma_(x, w[1][kx], sums[1][t]);
         }
     }
 }
 
-// Two rows of T output pixels with stride and multiplier 1 whose columns are all inside the picture: what is
-// loaded of the input feeds both rows. `out` is the upper row's.
-INLINE void depthwise_pair(const int K, const int T, const fv_depthwise *d, const float *in, const float *weights,
-                           const float *bias, float *out, int32_t oy, int32_t ox) {
-    int32_t channels = d->channels;
-    ptrdiff_t ld_weights = (ptrdiff_t)K * channels;
-    vf sums[2][PIXELS];
-    for (int t = 0; t < T; t++) sums[0][t] = sums[1][t] = load(bias);
-    for (int ky = 0; ky <= K; ky++) {
-        int32_t iy = oy + ky - K / 2;
-        if (iy < 0 || iy >= d->in_height) continue;
-        const float *row = in + ((ptrdiff_t)(iy - d->in_first_row) * d->in_width + ox - K / 2) * channels;
-        const float *w = weights + ky * ld_weights;
-        if (ky == 0)
-            depthwise_pair_row(K, T, 1, 0, row, w, w, channels, sums);
-        else if (ky < K)
-            depthwise_pair_row(K, T, 1, 1, row, w, w - ld_weights, channels, sums);
-        else
-            depthwise_pair_row(K, T, 0, 1, row, w, w - ld_weights, channels, sums);
-    }
-    for (int r = 0; r < 2; r++, out += (ptrdiff_t)d->in_width * channels)
+// Rows first_row ..< last_row for LANES channels and stride and multiplier 1, two rows of PIXELS outputs at a time. The
+// pixels of a feature map are so far apart that few of them share the first-level cache: the window is copied together.
+INLINE void depthwise_strip(const int K, const fv_depthwise *d, const float *in, const float *weights, const float *bias,
+                            float *out, int32_t first_row, int32_t last_row) {
+    float window[8][(STRIP + 6) * LANES] __attribute__((aligned(64))), w[49 * LANES] __attribute__((aligned(64)));
+    for (int i = 0; i < K * K; i++) store(w + i * LANES, load(weights + (ptrdiff_t)i * d->channels));
+    vf start = load(bias);
+    for (int32_t ox = 0; ox < d->in_width; ox += STRIP) {
+        int32_t columns = d->in_width - ox < STRIP ? d->in_width - ox : STRIP;
+        int32_t count = (columns + PIXELS - 1) / PIXELS * PIXELS + K - 1;
+        for (int32_t iy = first_row - K / 2; iy < first_row + K / 2; iy++)
+            window_row(d, in, iy, ox - K / 2, count, window[iy & 7]);
+        for (int32_t oy = first_row; oy < last_row; oy += 2) {
+            for (int32_t iy = oy + K / 2; iy < oy + K / 2 + 2; iy++) window_row(d, in, iy, ox - K / 2, count, window[iy & 7]);
+            for (int32_t t = 0; t < columns; t += PIXELS) {
+                vf sums[2][PIXELS];
 #pragma clang loop unroll(full)
-        for (int t = 0; t < T; t++) store(out + (ptrdiff_t)t * channels, d->gelu ? gelu_(sums[r][t]) : sums[r][t]);
-}
-
-// Rows first_row ..< last_row for LANES channels and stride and multiplier 1: down the picture, tile by tile,
-// so that the windows of the next rows are still in the first-level cache.
-INLINE void depthwise_strip(const int K, const int T, const fv_depthwise *d, const float *in, const float *weights,
-                            const float *bias, float *out, int32_t first_row, int32_t last_row) {
-    int32_t width = d->in_width;
-    for (int32_t ox = 0; ox < width; ox += T) {
-        int32_t pixels = width - ox < T ? width - ox : T, oy = first_row;
-        int inner = ox >= K / 2 && ox + T + K / 2 <= width;
-        float *tile = out + (ptrdiff_t)ox * d->channels;
-        ptrdiff_t ld_out = (ptrdiff_t)width * d->channels;
-        if (inner)
-            for (; oy + 2 <= last_row; oy += 2) depthwise_pair(K, T, d, in, weights, bias, tile + (oy - first_row) * ld_out, oy, ox);
-        for (; oy < last_row; oy++) {
-            float *row = tile + (oy - first_row) * ld_out;
-            if (inner)
-                depthwise_tile(K, 1, 1, T, 1, d, in, weights, bias, row, oy, ox, T, LANES);
-            else
-                depthwise_tile(K, 1, 1, T, 0, d, in, weights, bias, row, oy, ox, pixels, LANES);
+                for (int i = 0; i < PIXELS; i++) sums[0][i] = sums[1][i] = start;
+                depthwise_pair_row(K, 1, 0, window[(oy - K / 2) & 7] + t * LANES, w, w, sums);
+                for (int ky = 1; ky < K; ky++)
+                    depthwise_pair_row(K, 1, 1, window[(oy - K / 2 + ky) & 7] + t * LANES, w + ky * K * LANES,
+                                       w + (ky - 1) * K * LANES, sums);
+                depthwise_pair_row(K, 0, 1, window[(oy - K / 2 + K) & 7] + t * LANES, w, w + (K - 1) * K * LANES, sums);
+                float *at = out + ((ptrdiff_t)(oy - first_row) * d->in_width + ox + t) * d->channels;
+                for (int r = 0; r < 2 && oy + r < last_row; r++, at += (ptrdiff_t)d->in_width * d->channels)
+#pragma clang loop unroll(full)
+                    for (int i = 0; i < PIXELS; i++) {
+                        if (t + i >= columns) continue;
+                        store(at + (ptrdiff_t)i * d->channels, d->gelu ? gelu_(sums[r][i]) : sums[r][i]);
+                    }
+            }
         }
     }
+}
+
+// LANES channels from c on of T output pixels from (oy, ox) on, or of those that exist; `out` is row oy.
+INLINE void depthwise_part(const int K, const int S, const int M, const int T, const fv_depthwise *d, const float *in,
+                           const float *weights, const float *bias, float *out, int32_t oy, int32_t ox, int32_t c) {
+    int32_t out_width = (d->in_width + S - 1) / S, channels = d->channels;
+    int32_t n = channels - c < LANES ? channels - c : LANES, pixels = out_width - ox < T ? out_width - ox : T;
+    int inner = pixels == T && ox * S >= K / 2 && (ox + T - 1) * S - K / 2 + K <= d->in_width;
+    const float *in_c = in + c, *w_c = weights + c, *b_c = bias + c * M;
+    float *out_c = out + ((ptrdiff_t)ox * channels + c) * M;
+    if (n < LANES)
+        depthwise_tile(K, S, M, T, 0, d, in_c, w_c, b_c, out_c, oy, ox, pixels, n);
+    else if (inner)
+        depthwise_tile(K, S, M, T, 1, d, in_c, w_c, b_c, out_c, oy, ox, T, LANES);
+    else
+        depthwise_tile(K, S, M, T, 0, d, in_c, w_c, b_c, out_c, oy, ox, pixels, LANES);
 }
 
 INLINE void depthwise_rows(const int K, const int S, const int M, const int T, const fv_depthwise *d, const float *in,
                            const float *weights, const float *bias, float *out, int32_t first_row, int32_t last_row) {
     // Two rows of sums fit in 32 registers; a window of 3 gains nothing from them.
     if (K == 7 && S == 1 && M == 1 && PIXELS == 8 && d->channels % LANES == 0) {
-        for (int32_t row = first_row; row < last_row; row += 8) {
-            int32_t last = last_row - row < 8 ? last_row : row + 8;
-            float *out_row = out + (ptrdiff_t)(row - first_row) * d->in_width * d->channels;
-            for (int32_t c = 0; c < d->channels; c += LANES)
-                depthwise_strip(K, T, d, in + c, weights + c, bias + c, out_row + c, row, last);
-        }
+        for (int32_t c = 0; c < d->channels; c += LANES)
+            depthwise_strip(K, d, in + c, weights + c, bias + c, out + c, first_row, last_row);
         return;
     }
     int32_t out_width = (d->in_width + S - 1) / S, channels = d->channels;
-    for (int32_t oy = first_row; oy < last_row; oy++, out += (ptrdiff_t)out_width * channels * M)
-        for (int32_t c = 0; c < channels; c += LANES) {
-            int32_t n = channels - c < LANES ? channels - c : LANES;
-            for (int32_t ox = 0; ox < out_width; ox += T) {
-                int32_t pixels = out_width - ox < T ? out_width - ox : T;
-                int inner = pixels == T && ox * S >= K / 2 && (ox + T - 1) * S - K / 2 + K <= d->in_width;
-                const float *in_c = in + c, *w_c = weights + c, *b_c = bias + c * M;
-                float *out_c = out + ((ptrdiff_t)ox * channels + c) * M;
-                if (n < LANES)
-                    depthwise_tile(K, S, M, T, 0, d, in_c, w_c, b_c, out_c, oy, ox, pixels, n);
-                else if (inner)
-                    depthwise_tile(K, S, M, T, 1, d, in_c, w_c, b_c, out_c, oy, ox, T, LANES);
-                else
-                    depthwise_tile(K, S, M, T, 0, d, in_c, w_c, b_c, out_c, oy, ox, pixels, LANES);
-            }
-        }
+    for (int32_t oy = first_row; oy < last_row; oy++, out += (ptrdiff_t)out_width * channels * M) {
+        if (K == 3) // all channels of some pixels before the next: memory is read and written about in order
+            for (int32_t ox = 0; ox < out_width; ox += T)
+                for (int32_t c = 0; c < channels; c += LANES)
+                    depthwise_part(K, S, M, T, d, in, weights, bias, out, oy, ox, c);
+        else // the weights of all channels do not fit the first-level cache
+            for (int32_t c = 0; c < channels; c += LANES)
+                for (int32_t ox = 0; ox < out_width; ox += T)
+                    depthwise_part(K, S, M, T, d, in, weights, bias, out, oy, ox, c);
+    }
 }
 
 static void FV_SUFFIX(f32_depthwise)(const fv_depthwise *d, const float *in, const float *weights, const float *bias,

@@ -19,6 +19,8 @@ INLINE vf load_half(const uint16_t *p) { return (vf)_mm512_cvtph_ps(_mm256_loadu
 #define I8_ROWS 8
 #define I8_PANELS 3
 #define I8_OFFSET 128
+#define I8_GROUP_ROWS 6
+#define I8_GROUP_PANELS 2
 INLINE void i8_dot(const int R, const int P, const int8_t *a, ptrdiff_t ld, const int8_t *w, ptrdiff_t ld_w, int32_t count,
                    vi sums[I8_ROWS][I8_PANELS]) {
     const __m512i flip = _mm512_set1_epi8((char)0x80);

@@ -21,6 +21,11 @@ size_t fv_i8_weights_bytes(int32_t outputs, int32_t inputs) { return weights(out
 size_t fv_i4_nibbles_bytes(int32_t outputs, int32_t inputs) { return weights(outputs, inputs) / 2; }
 size_t fv_i4_scales_bytes(int32_t outputs, int32_t inputs) { return weights(outputs, inputs) / FV_GROUP * sizeof(uint16_t); }
 
+size_t fv_i8_mlp_scratch(int32_t hidden) {
+    size_t row = sizeof(float) * (size_t)hidden + sizeof(int32_t) * FV_PANEL + sizeof(float) + sizeof(int32_t);
+    return FV_MLP_ROWS * (row + (size_t)fv_quant_columns(hidden));
+}
+
 static void place(const int8_t *row, int32_t padded, int8_t *panel, int32_t lane) {
     for (int32_t k = 0; k < padded; k += 4) memcpy(panel + ((ptrdiff_t)k / 4 * FV_PANEL + lane) * 4, row + k, 4);
 }

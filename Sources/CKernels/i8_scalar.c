@@ -73,6 +73,20 @@ static void i8_gemm__scalar(const fv_i8_rows *a, int32_t rows, const fv_i8_weigh
         }
 }
 
+static void i8_mlp__scalar(const fv_i8_rows *a, int32_t rows, const fv_i8_weights *first, const fv_ending *first_ending,
+                           const fv_i8_weights *second, const fv_ending *second_ending, void *scratch, float *out,
+                           ptrdiff_t ld_out) {
+    mlp_rows h = mlp_rows_in(scratch, first->outputs);
+    for (int32_t row = 0; row < rows; row++) {
+        fv_i8_rows x = rows_from(a, row);
+        i8_gemm__scalar(&x, 1, first, 0, fv_quant_panels(first->outputs), first_ending, h.x, first->outputs);
+        i8_quantize_rows__scalar(h.x, first->outputs, 1, &h.rows);
+        fv_ending end = *second_ending;
+        if (end.residual) end.residual += row * end.ld_residual;
+        i8_gemm__scalar(&h.rows, 1, second, 0, fv_quant_panels(second->outputs), &end, out + row * ld_out, ld_out);
+    }
+}
+
 static void i4_gemm__scalar(const fv_i8_rows *a, int32_t rows, const fv_i4_weights *w, int32_t first_panel,
                             int32_t last_panel, const fv_ending *e, float *out, ptrdiff_t ld_out) {
     int32_t groups = fv_quant_columns(w->inputs) / FV_GROUP;
@@ -97,5 +111,6 @@ const fv_quant_kernels fv_quant_kernels__scalar = {
     .name = "scalar",
     .quantize_rows = i8_quantize_rows__scalar,
     .i8_gemm = i8_gemm__scalar,
+    .i8_mlp = i8_mlp__scalar,
     .i4_gemm = i4_gemm__scalar,
 };

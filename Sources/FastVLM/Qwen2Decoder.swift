@@ -61,38 +61,44 @@ final class Qwen2Decoder {
             defer { offset += count * columns }
             return Matrix(storage, offset: offset, rows: count, columns: columns)
         }
-        let x = input
         let normed = matrix(hidden)
-        let middle = matrix(hidden)
-        let query = matrix(queries)
-        let attended = matrix(queries)
-        let gate = matrix(text.intermediateSize)
-        let up = matrix(text.intermediateSize)
+        let middles = matrix(hidden)
+        let queryRows = matrix(queries)
+        let attendedRows = matrix(queries)
+        let gates = matrix(text.intermediateSize)
+        let ups = matrix(text.intermediateSize)
         for (index, layer) in model.layers.enumerated() {
             try checkpoint()
+            // Of the last layer, later positions need the keys and values alone, and the output head the last row.
+            let isCut = index == model.layers.count - 1 && count > 1
+            let wanted = isCut ? count - 1..<count : 0..<count
+            let (x, middle) = (input.rows(wanted), middles.rows(wanted))
+            let (query, attended) = (queryRows.rows(wanted), attendedRows.rows(wanted))
+            let (gate, up) = (gates.rows(wanted), ups.rows(wanted))
             let key = cache.keys(index, added)
-            compute.rmsNorm(x, weight: layer.attentionNorm, epsilon: epsilon, into: normed)
+            let queryTask = LinearTask(layer.query, into: query)
+            let keyAndValue = [
+                LinearTask(layer.key, into: key), LinearTask(layer.value, into: cache.values(index, added)),
+            ]
             compute.linear(
-                normed,
-                [
-                    LinearTask(layer.query, into: query), LinearTask(layer.key, into: key),
-                    LinearTask(layer.value, into: cache.values(index, added)),
-                ])
-            compute.rope(query, angles: angles, firstPosition: start, headDim: text.headDim)
+                rmsNorm: input, weight: layer.attentionNorm, epsilon: epsilon, through: normed,
+                isCut ? keyAndValue : [queryTask] + keyAndValue)
+            if isCut { compute.linear(normed.rows(wanted), [queryTask]) }
+            compute.rope(query, angles: angles, firstPosition: start + wanted.lowerBound, headDim: text.headDim)
             compute.rope(key, angles: angles, firstPosition: start, headDim: text.headDim)
             compute.causalAttention(
                 query, keys: cache.keys(index, all), values: cache.values(index, all), headDim: text.headDim,
                 into: attended)
             compute.linear(attended, layer.output, into: middle, ending: LinearEnding(residual: x))
-            compute.rmsNorm(middle, weight: layer.mlpNorm, epsilon: epsilon, into: normed)
-            compute.linear(normed, [LinearTask(layer.gate, into: gate), LinearTask(layer.up, into: up)])
-            compute.siluMultiply(gate, up)
-            compute.linear(gate, layer.down, into: x, ending: LinearEnding(residual: middle))
+            compute.linear(
+                rmsNorm: middle, weight: layer.mlpNorm, epsilon: epsilon, through: normed.rows(wanted),
+                [LinearTask(layer.gate, into: gate), LinearTask(layer.up, into: up)])
+            compute.linear(gated: gate, up, LinearTask(layer.down, into: x, ending: LinearEnding(residual: middle)))
         }
         cache.advance(count)
         guard wantsLogits, count > 0 else { return nil }
         let last = normed.rows(0..<1)
-        compute.rmsNorm(x.rows(count - 1..<count), weight: model.norm, epsilon: epsilon, into: last)
+        compute.rmsNorm(input.rows(count - 1..<count), weight: model.norm, epsilon: epsilon, into: last)
         compute.linear(last, model.head, into: logits)
         return logits
     }

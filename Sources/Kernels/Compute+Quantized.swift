@@ -18,17 +18,25 @@ extension Compute {
     /// Runs several linear layers on the same input. With quantized weights the input is quantized once and all
     /// outputs are shared out in one loop.
     public func linear(_ x: Matrix, _ tasks: [LinearTask]) {
+        linear(x, tasks) { _ in }
+    }
+
+    /// The same after `prepare` has filled `x`: it is called for some rows at a time on the thread that quantizes them.
+    func linear(_ x: Matrix, _ tasks: [LinearTask], prepare: (Range<Int>) -> Void) {
         guard let first = tasks.first, x.rows > 0 else { return }
         let isAlike = tasks.allSatisfy {
             $0.weights.element == first.weights.element && $0.weights.activationGroup == first.weights.activationGroup
         }
+        let grain = max(1, 16384 / max(x.columns, 1))
         guard first.weights.element.isQuantized, isAlike else {
+            split(x.rows, grain: grain) { rows, _ in prepare(rows) }
             for task in tasks { linear(x, task.weights, into: task.out, ending: task.ending) }
             return
         }
         let shape = QuantizedRows.Shape(columns: x.columns, for: first.weights)
         let quantized = sharedRows.reserve(rows: x.rows, shape)
-        split(x.rows, grain: max(1, 16384 / max(x.columns, 1))) { rows, _ in
+        split(x.rows, grain: grain) { rows, _ in
+            prepare(rows)
             var view = quantized.rows(from: rows.lowerBound)
             quantKernels.quantize_rows(x.base(row: rows.lowerBound), x.columns, Int32(rows.count), &view)
         }
@@ -73,32 +81,74 @@ extension Compute {
             panels: 0..<Int(fv_quant_panels(Int32(weights.outputs))))
     }
 
-    private func multiply(_ x: QuantizedRows.View, rows: Range<Int>, tasks task: LinearTask, panels: Range<Int>) {
-        let weights = task.weights
-        let out = task.out.base(row: rows.lowerBound)
+    /// ``convFFN`` with 8-bit weights, by bands of rows: the convolution's rows, two at a time, become 8-bit numbers while
+    /// they are in cache, and then all layers run over some pixels at a time.
+    func quantizedConvFFN(_ input: FeatureMap, _ weights: ConvFFNWeights, into output: FeatureMap) {
+        let (width, channels) = (output.width, output.channels)
+        let shape = QuantizedRows.Shape(columns: channels, for: weights.expand)
+        // The more rows, the fewer are read twice for their neighbours; their 8-bit numbers should stay in a core's
+        // second-level cache, and every thread should have several bands.
+        let cached = 384 * 1024 / max(1, width * shape.stride)
+        let shared = (output.height + 2 * pool.threads - 1) / (2 * pool.threads)
+        let band = max(1, min(cached, shared))
+        let floats = 2 * width * channels
+        let mlpFloats = (fv_i8_mlp_scratch(Int32(weights.expand.outputs)) + 3) / 4
+        let memory = scratch((floats + 15) / 16 * 16 + mlpFloats)
+        pool.loop((output.height + band - 1) / band) { index, worker in
+            let rows = index * band..<min((index + 1) * band, output.height)
+            let quantized = self.rows(of: worker, count: rows.count * width, shape)
+            for first in stride(from: rows.lowerBound, to: rows.upperBound, by: 2) {
+                let pair = first..<min(first + 2, rows.upperBound)
+                depthwise(input, weights.depthwise, rows: pair, into: memory[worker].base, gelu: false)
+                var view = quantized.rows(from: (first - rows.lowerBound) * width)
+                quantKernels.quantize_rows(memory[worker].base, channels, Int32(pair.count * width), &view)
+            }
+            let pixels = rows.lowerBound * width..<rows.upperBound * width
+            let residual = input.pixels.rows(pixels)
+            withEnding(weights.expand, LinearEnding(gelu: true), columns: weights.expand.outputs) { expansion in
+                withEnding(weights.contract, LinearEnding(residual: residual), columns: channels) { contraction in
+                    var view = quantized.rows(from: 0)
+                    var (first, second) = (weights.expand.int8, weights.contract.int8)
+                    let scratch = memory[worker].base + (floats + 15) / 16 * 16
+                    quantKernels.i8_mlp(
+                        &view, Int32(pixels.count), &first, &expansion, &second, &contraction, scratch,
+                        output.pixels.base(row: pixels.lowerBound), channels)
+                }
+            }
+        }
+    }
+
+    /// `body` with how a product of `weights` ends, its residual `[rows, columns]`.
+    private func withEnding(
+        _ weights: LinearWeights, _ ending: LinearEnding, columns: Int, _ body: (inout fv_ending) -> Void
+    ) {
         withOptionalPointer(weights.scale, at: 0) { scale in
             withOptionalPointer(weights.bias, at: 0) { bias in
                 var end = fv_ending(
-                    scale: scale, bias: bias,
-                    residual: task.ending.residual.map { UnsafePointer($0.base(row: rows.lowerBound)) },
-                    ld_residual: task.out.columns, gelu: task.ending.gelu ? 1 : 0)
-                var view = x.rows(from: rows.lowerBound)
-                switch weights.element {
-                case .int8:
-                    var stored = weights.int8
-                    quantKernels.i8_gemm(
-                        &view, Int32(rows.count), &stored, Int32(panels.lowerBound), Int32(panels.upperBound), &end,
-                        out,
-                        task.out.columns)
-                case .int4:
-                    var stored = weights.int4
-                    quantKernels.i4_gemm(
-                        &view, Int32(rows.count), &stored, Int32(panels.lowerBound), Int32(panels.upperBound), &end,
-                        out,
-                        task.out.columns)
-                case .float32, .float16, .bfloat16:
-                    preconditionFailure("a quantized product of weights that are floats")
-                }
+                    scale: scale, bias: bias, residual: ending.residual.map { UnsafePointer($0.base) },
+                    ld_residual: columns, gelu: ending.gelu ? 1 : 0)
+                body(&end)
+            }
+        }
+    }
+
+    private func multiply(_ x: QuantizedRows.View, rows: Range<Int>, tasks task: LinearTask, panels: Range<Int>) {
+        let weights = task.weights
+        let out = task.out.base(row: rows.lowerBound)
+        let columns = task.out.columns
+        let ending = LinearEnding(gelu: task.ending.gelu, residual: task.ending.residual?.rows(rows))
+        let (first, last) = (Int32(panels.lowerBound), Int32(panels.upperBound))
+        withEnding(weights, ending, columns: columns) { end in
+            var view = x.rows(from: rows.lowerBound)
+            switch weights.element {
+            case .int8:
+                var stored = weights.int8
+                quantKernels.i8_gemm(&view, Int32(rows.count), &stored, first, last, &end, out, columns)
+            case .int4:
+                var stored = weights.int4
+                quantKernels.i4_gemm(&view, Int32(rows.count), &stored, first, last, &end, out, columns)
+            case .float32, .float16, .bfloat16:
+                preconditionFailure("a quantized product of weights that are floats")
             }
         }
     }

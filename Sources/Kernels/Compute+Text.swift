@@ -11,26 +11,42 @@ extension Compute {
         }
     }
 
+    /// Runs several linear layers on `rmsNorm(x)`, which is written to `normed`.
+    public func linear(
+        rmsNorm x: Matrix, weight: [Float], epsilon: Float, through normed: Matrix, _ tasks: [LinearTask]
+    ) {
+        precondition(
+            weight.count == x.columns && normed.columns == x.columns && normed.rows == x.rows, "RMSNorm shapes")
+        linear(normed, tasks) { rows in
+            kernels.rms_norm(
+                x.base(row: rows.lowerBound), x.columns, weight, epsilon, normed.base(row: rows.lowerBound),
+                normed.columns, Int32(rows.count), Int32(x.columns))
+        }
+    }
+
+    /// Runs a linear layer on `silu(gate) * up`, elementwise, which takes the place of `gate`.
+    public func linear(gated gate: Matrix, _ up: Matrix, _ task: LinearTask) {
+        precondition(gate.rows == up.rows && gate.columns == up.columns, "SwiGLU shapes")
+        linear(gate, [task]) { rows in
+            kernels.silu_multiply(
+                gate.base(row: rows.lowerBound), up.base(row: rows.lowerBound), rows.count * gate.columns)
+        }
+    }
+
     /// Rotary position embedding in place on `x` `[rows, heads * headDim]`, whose rows stand at the positions
     /// that `angles` begins with.
     public func rope(_ x: Matrix, angles: RotaryAngles, firstPosition: Int, headDim: Int) {
         precondition(x.columns % headDim == 0 && headDim == angles.headDim, "rope shapes")
         precondition(firstPosition + x.rows <= angles.positions, "rope positions")
-        let start = firstPosition * headDim / 2
-        withOptionalPointer(angles.cosines, at: start) { cosines in
-            withOptionalPointer(angles.sines, at: start) { sines in
-                kernels.rope(
-                    x.base, x.columns, cosines, sines, Int32(x.rows), Int32(x.columns / headDim), Int32(headDim))
+        split(x.rows, grain: max(1, 16384 / max(x.columns, 1))) { rows, _ in
+            let start = (firstPosition + rows.lowerBound) * headDim / 2
+            withOptionalPointer(angles.cosines, at: start) { cosines in
+                withOptionalPointer(angles.sines, at: start) { sines in
+                    kernels.rope(
+                        x.base(row: rows.lowerBound), x.columns, cosines, sines, Int32(rows.count),
+                        Int32(x.columns / headDim), Int32(headDim))
+                }
             }
-        }
-    }
-
-    /// `gate = silu(gate) * up`, elementwise.
-    public func siluMultiply(_ gate: Matrix, _ up: Matrix) {
-        precondition(gate.rows == up.rows && gate.columns == up.columns, "SwiGLU shapes")
-        let count = gate.rows * gate.columns
-        split(count, grain: 8192) { range, _ in
-            kernels.silu_multiply(gate.base + range.lowerBound, up.base + range.lowerBound, range.count)
         }
     }
 

@@ -30,7 +30,7 @@ extension Compute {
 
     /// Output rows `rows` on the calling thread, written from `out` on. `firstRow` is the row of the input
     /// that `input` begins with where it is a window, and `height` is then the whole input's.
-    private func depthwise(
+    func depthwise(
         _ input: FeatureMap, _ weights: DepthwiseWeights, rows: Range<Int>, into out: UnsafeMutablePointer<Float>,
         gelu: Bool,
         firstRow: Int = 0, height: Int? = nil
@@ -118,7 +118,10 @@ extension Compute {
         let wide = weights.expand.outputs
         precondition(output.pixels.base != input.pixels.base, "a ConvFFN cannot run in place: its windows overlap")
         precondition(weights.expand.inputs == channels && weights.contract.inputs == wide, "ConvFFN shapes")
-        if weights.expand.fitsTiles, weights.contract.fitsTiles, tilesPay(output, weightCount: channels * wide) {
+        let tilesPay = tilesPay(output, weightCount: channels * wide)
+        if tilesPay, weights.expand.scalesWholeRows, weights.contract.scalesWholeRows {
+            quantizedConvFFN(input, weights, into: output)
+        } else if tilesPay, weights.expand.fitsTiles, weights.contract.fitsTiles {
             tiles(output, channels: channels, floats: channels + wide) { rows, pixels, worker, memory in
                 let middle = Matrix(memory, rows: pixels.count, columns: channels)
                 let expanded = Matrix(memory, offset: pixels.count * channels, rows: pixels.count, columns: wide)

@@ -80,6 +80,9 @@ public struct LinearWeights: @unchecked Sendable {
     /// Whether many small products can be made with them without expanding them each time.
     var fitsTiles: Bool { element == .float32 || element.isQuantized }
 
+    /// Whether they are 8-bit weights for activations with one scale a row.
+    var scalesWholeRows: Bool { element == .int8 && activationGroup == nil }
+
     /// As the 8-bit kernels take them.
     var int8: fv_i8_weights {
         fv_i8_weights(panels: base.assumingMemoryBound(to: Int8.self), outputs: Int32(outputs), inputs: Int32(inputs))

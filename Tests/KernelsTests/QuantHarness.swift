@@ -123,6 +123,36 @@ struct QuantizedLayer {
         }
     }
 
+    /// This layer, GELU, and `next` on the result, at once.
+    func twoLayers(
+        _ table: fv_quant_kernels, _ input: QuantizedRows, bias: [Float], then next: QuantizedLayer, residual: [Float],
+        into out: UnsafeMutablePointer<Float>
+    ) {
+        var copy = input
+        let scratch = UnsafeMutableRawPointer.allocate(byteCount: fv_i8_mlp_scratch(Int32(outputs)), alignment: 64)
+        defer { scratch.deallocate() }
+        copy.withC { rows in
+            with8 { first in
+                next.with8 { second in
+                    withEnding(scale: scales, bias, nil, true) { expansion in
+                        next.withEnding(scale: next.scales, nil, residual, false) { contraction in
+                            table.i8_mlp(
+                                &rows, Int32(input.rows), &first, &expansion, &second, &contraction, scratch, out,
+                                next.outputs)
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    private func with8(_ body: (inout fv_i8_weights) -> Void) {
+        panels8.withUnsafeBufferPointer { packed in
+            var weights = fv_i8_weights(panels: packed.baseAddress, outputs: Int32(outputs), inputs: Int32(inputs))
+            body(&weights)
+        }
+    }
+
     func product4(
         _ table: fv_quant_kernels, _ input: QuantizedRows, bias: [Float]?, residual: [Float]?, gelu: Bool,
         panels: Range<Int>? = nil,

@@ -76,6 +76,34 @@ import Testing
         }
     }
 
+    @Test(arguments: [1, 15, 16, 48, 100, 384])
+    func twoLayersAtOnceAreTheOneAndThenTheOther(wide: Int) {
+        var numbers = Numbers(seed: UInt64(wide) + 900)
+        for (rows, inputs, outputs) in [(0, 5, 3), (1, 32, 16), (7, 33, 40), (64, 96, 96), (65, 40, 17), (131, 64, 48)]
+        {
+            let first = QuantizedLayer(outputs: wide, inputs: inputs, numbers: &numbers)
+            let second = QuantizedLayer(outputs: outputs, inputs: wide, numbers: &numbers)
+            var x = numbers.floats(rows * inputs, scale: 3)
+            if rows > 3 { for c in inputs..<2 * inputs { x[c] = 0 } }
+            var bias = numbers.floats(wide)
+            if rows == 7 { bias[0] = .infinity }
+            let residual = numbers.floats(rows * outputs)
+            let input = QuantizedRows(x, rows: rows, columns: inputs, group: inputs, with: Self.tables[0])
+            for table in Self.tables {
+                var hidden = [Float](repeating: 0, count: rows * wide)
+                first.product8(table, input, bias: bias, residual: nil, gelu: true, into: &hidden)
+                let middle = QuantizedRows(hidden, rows: rows, columns: wide, group: wide, with: table)
+                var expected = Guarded(rows * outputs)
+                expected.write { second.product8(table, middle, bias: nil, residual: residual, gelu: false, into: $0) }
+                var got = Guarded(rows * outputs)
+                got.write { first.twoLayers(table, input, bias: bias, then: second, residual: residual, into: $0) }
+                #expect(
+                    got.values == expected.values && got.isIntact,
+                    "\(Self.name(table)) \(rows) x \(inputs) x \(wide) x \(outputs)")
+            }
+        }
+    }
+
     @Test func panelsOfOneProductAreItsColumns() {
         var numbers = Numbers(seed: 4)
         let layer = QuantizedLayer(outputs: 75, inputs: 40, numbers: &numbers)
@@ -136,7 +164,7 @@ import Testing
             var out = Guarded(x.count)
             out.write { layer.product8(table, input, bias: [0], residual: nil, gelu: true, into: $0) }
             let worst = zip(out.values, exact).map { abs(Double($0) - $1) / max(1, abs($1)) }.max() ?? 1
-            #expect(worst < 5e-5, "\(Self.name(table)): \(worst)")
+            #expect(worst < 2e-4, "\(Self.name(table)): \(worst)")
         }
     }
 
@@ -168,7 +196,7 @@ import Testing
             got.write { run(table, $0) }
             #expect(got.isIntact, "\(Self.name(table)) \(what) wrote outside its output")
             let apart = difference(got.values, expected.values)
-            #expect(apart <= (gelu ? 5e-5 : 2e-6), "\(Self.name(table)) \(what): \(apart)")
+            #expect(apart <= (gelu ? 2e-4 : 2e-6), "\(Self.name(table)) \(what): \(apart)")
         }
     }
 

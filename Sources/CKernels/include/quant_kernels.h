@@ -13,11 +13,12 @@
 // (64 bytes for weights is faster).
 //
 // A product is a linear layer: out[m, n] = ending(sum over k of x[m, k] * w[n, k]) with fv_ending's bias,
-// GELU and residual. GELU here is within 5e-5 of the exact one, far below what quantizing costs.
+// GELU and residual. GELU here is within 2e-4 of the exact one, far below what quantizing costs.
 
 enum {
     FV_PANEL = 16,             // outputs that lie together in packed weights
     FV_GROUP = 32,             // inputs that share a scale in 4-bit weights; all rows are padded to a multiple
+    FV_MLP_ROWS = 64,          // rows whose hidden values i8_mlp holds at a time
     FV_QUANT_MAX_INPUTS = 32768 // 127 * (255 + 128) * this is the most that an int32 sum must hold
 };
 
@@ -64,7 +65,13 @@ typedef struct fv_quant_kernels {
     void (*i8_gemm)(const fv_i8_rows *a, int32_t rows, const fv_i8_weights *w, int32_t first_panel, int32_t last_panel,
                     const fv_ending *e, float *out, ptrdiff_t ld_out);
 
-    // The same with 4-bit weights. `a->group` is FV_GROUP, whatever the columns; `e->scale` is NULL or another
+    // Two layers, the first with GELU, whose rows between them never leave the cache: exactly i8_gemm into
+    // [rows, first->outputs], quantize_rows with one scale a row, and i8_gemm. The inputs are rows with one scale each.
+    // scratch: fv_i8_mlp_scratch(first->outputs) bytes, aligned to 64.
+    void (*i8_mlp)(const fv_i8_rows *a, int32_t rows, const fv_i8_weights *first, const fv_ending *first_ending,
+                   const fv_i8_weights *second, const fv_ending *second_ending, void *scratch, float *out, ptrdiff_t ld_out);
+
+    // i8_gemm with 4-bit weights. `a->group` is FV_GROUP, whatever the columns; `e->scale` is NULL or another
     // factor a output.
     void (*i4_gemm)(const fv_i8_rows *a, int32_t rows, const fv_i4_weights *w, int32_t first_panel, int32_t last_panel,
                     const fv_ending *e, float *out, ptrdiff_t ld_out);
@@ -81,6 +88,9 @@ int32_t fv_quant_columns(int32_t columns);
 
 // The scales of a row of activations.
 int32_t fv_quant_groups(int32_t columns, int32_t group);
+
+// Bytes of scratch for i8_mlp with `hidden` values between its layers.
+size_t fv_i8_mlp_scratch(int32_t hidden);
 
 // ceil(outputs / 16).
 int32_t fv_quant_panels(int32_t outputs);
