@@ -143,14 +143,10 @@ package final class InotifyWatcher: FolderWatching {
         var wakeRead: Int32 = -1
         var wakeWrite: Int32 = -1
         var wakeWatch: Int32 = -1
-        /// Low descriptors that are kept for the next start of the library.
-        var spares: [Int32] = []
     }
 
     /// The library waits with select(), which cannot take descriptors from here on.
     private static let descriptorLimit: Int32 = 1024
-    /// How many low descriptors are kept: other threads may take some in the moment between their release and the start.
-    private static let spareCount = 8
 
     private func run() {
         var library = Library()
@@ -160,7 +156,6 @@ package final class InotifyWatcher: FolderWatching {
         }
         if let failure = open(&library) {
             close(&library)
-            release(&library.spares)
             fail(failure)
             return
         }
@@ -181,7 +176,6 @@ package final class InotifyWatcher: FolderWatching {
             if library.mustRestart {
                 if let failure = restart(&library) {
                     close(&library)
-                    release(&library.spares)
                     fail(failure)
                     return
                 }
@@ -266,7 +260,6 @@ package final class InotifyWatcher: FolderWatching {
 
     /// Starts the library and the pipe that wakes it.
     private func open(_ library: inout Library) -> WatchFailure? {
-        release(&library.spares)
         guard inotifytools_initialize() != 0 else { return Self.startFailure(inotifytools_error()) }
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { return WatchFailure(code: errno) }
@@ -287,7 +280,6 @@ package final class InotifyWatcher: FolderWatching {
             return WatchFailure(code: ENOSYS)
         }
         drainPipe(library)
-        reserve(&library.spares, copying: ends[0])
         return nil
     }
 
@@ -298,24 +290,6 @@ package final class InotifyWatcher: FolderWatching {
         guard probe >= 0 else { return .descriptors }
         Glibc.close(probe)
         return .instances
-    }
-
-    /// Keeps low descriptors for the next start of the library, whatever this process opens meanwhile.
-    private func reserve(_ spares: inout [Int32], copying descriptor: Int32) {
-        while spares.count < Self.spareCount {
-            let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
-            guard copy >= 0 else { return }
-            guard copy < Self.descriptorLimit else {
-                Glibc.close(copy)
-                return
-            }
-            spares.append(copy)
-        }
-    }
-
-    private func release(_ spares: inout [Int32]) {
-        for spare in spares { Glibc.close(spare) }
-        spares = []
     }
 
     /// Ends the library and starts it again, without what it leaked. Nothing is lost: everyone scans again.

@@ -233,4 +233,13 @@ import Testing
             #expect(sample.contains("\(key) = "), "\(key) is not in the sample")
         }
     }
+
+    /// The parser ends the process at these: they must not reach it.
+    @Test(arguments: ["[[", "[[\n[budget]", "[", "[=]", "[ \u{e9}]", "[[ #", "[\r\n", "[\0"])
+    func aTableWithoutANameIsRefusedWithItsLine(header: String) {
+        let error = #expect(throws: ConfigurationError.self) {
+            try DaemonConfiguration(toml: "[model]\npath = \"m\"\n\(header)\n", file: "x.toml")
+        }
+        #expect(error?.message.contains("'x.toml'") == true && error?.message.contains("line 3") == true)
+    }
 }

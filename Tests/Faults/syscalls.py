@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 from stub import Failure, Scratch, Stub, Verdict, content, digest, drop, is_right, sidecar, until
 
@@ -138,6 +139,38 @@ def die(replaces, call, number):
         return steps if died else None
 
 
+def die_after(replaces, call, is_there):
+    """`call` returns late; the process dies when its effect is there, before the commit's next call."""
+    what = f"SIGKILL after {call}" + (", replacing" if replaces else "")
+    with Scene(replaces) as scene:
+        stub = scene.start().ready()
+        tracer = scene.attach(stub, [f"{call}:delay_exit=400000"])
+        drop(scene.scratch.pictures, "x.jpg", content("newer"))
+        try:
+            until(what, lambda: is_there(scene), 60, stub, 0.001)
+        finally:
+            stub.kill()
+            tracer.communicate()
+        scene.check_whole(what)
+        scene.recovers(what)
+
+
+def temporary(scene):
+    """The length of the commit's temporary; None if there is none."""
+    for name in os.listdir(scene.scratch.pictures):
+        if name.startswith(".fastvlm-"):
+            return os.path.getsize(os.path.join(scene.scratch.pictures, name))
+    return None
+
+
+def synchronized(scene):
+    """The temporary is written, and its fsync has begun to be late."""
+    if not temporary(scene):
+        return False
+    time.sleep(0.1)
+    return True
+
+
 def finished(stub):
     return "Captioned" in stub.said()
 
@@ -193,7 +226,7 @@ def run(quick=True):
             for code in ("ENOSPC", "EIO") if quick else ERRORS:
                 if quick and call not in ("fsync", "renameat2"):
                     continue
-                faults += [(replaces, call, number, code) for number in range(1, 2 if quick else 6)]
+                faults += [(replaces, call, number, code) for number in range(1, 2 if quick else 11 if call == "close" else 6)]
                 # A call that is interrupted for ever is tried for ever.
                 if not quick and code != "EINTR" and call in ("openat", "write", "fsync", "renameat2"):
                     faults += [(replaces, call, number, code, True) for number in (1, 2)]
@@ -215,7 +248,13 @@ def run(quick=True):
         for task, words in zip(failures, faults):
             for step in task.result():
                 failed.setdefault(step, set()).add(words[3])
-    print(f"  SIGKILL at {len(kills) - nothing} calls: {dict(sorted(died.items()))}")
+    # Each thread counts for itself, and others write and close before the commit does; so these two are met in between.
+    for replaces in (False, True):
+        die_after(replaces, "openat", lambda scene: temporary(scene) == 0)
+        die_after(replaces, "fsync", synchronized)
+        for step in ("write", "close file"):
+            died[step] = died.get(step, 0) + 1
+    print(f"  SIGKILL at {len(kills) - nothing + 4} calls: {dict(sorted(died.items()))}")
     print(f"  {len(faults)} runs with failing calls: { {step: sorted(codes) for step, codes in sorted(failed.items())} }")
     if runtime_deaths:
         print(f"  {len(runtime_deaths)} ended or stopped by the runtime itself, and recovered: {runtime_deaths}")

@@ -402,26 +402,6 @@ import Testing
         try await harness.nothingElse()
     }
 
-    /// The library waits with select(): its descriptor has to stay below 1024, whatever else the process has open.
-    @Test func aWatcherStartedAnewFindsALowDescriptor() async throws {
-        let harness = try SourceHarness()
-        try await harness.ready()
-        try await harness.until { harness.source.counters.watches == 1 }
-        var taken: [Int32] = []
-        while taken.last ?? 0 < 1100 { taken.append(dup(STDERR_FILENO)) }
-        defer { for descriptor in taken { close(descriptor) } }
-        for _ in 0..<5 {
-            let before = InotifyWatcher.shared.statistics.restarts
-            InotifyWatcher.shared.restart()
-            try await harness.until { InotifyWatcher.shared.statistics.restarts > before }
-            try await harness.scanned()
-            #expect(harness.source.degraded == [:])
-        }
-        harness.folder.write("END", "x.jpg")
-        #expect(try await harness.paths(1) == ["x.jpg"])
-        try await harness.until { harness.source.counters.watches == 1 }
-    }
-
     @Test func manyFoldersThatWentStartTheWatcherAnew() async throws {
         let harness = try SourceHarness()
         try await harness.ready()
