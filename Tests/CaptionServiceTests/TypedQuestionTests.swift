@@ -106,7 +106,8 @@ import Testing
         }
         #expect(try pixels("", [.boolean, .boolean]) == 64)
         #expect(try pixels("", [.integer]) == 128)
-        #expect(try pixels("", [.integer, .boolean]) == 256)
+        // Counting needs more of a picture than seeing whether something is there.
+        #expect(try pixels("", [.integer, .boolean]) == 128)
         #expect(try pixels("What is there?", [.boolean]) == 256)
         #expect(try pixels("", [.text]) == 256 && pixels("What is there?", []) == 256)
     }
