@@ -1,5 +1,6 @@
 internal import FoundationEssentials
 internal import FrameSources
+internal import Glibc
 internal import Logging
 internal import Sidecars
 
@@ -29,7 +30,7 @@ struct CaptionedFolder: Sendable {
     ) throws(DaemonError) {
         self.watch = watch
         self.sidecars = sidecars
-        self.since = since ?? Timestamp.now.milliseconds * 1_000_000
+        self.since = since ?? Self.fileClock
         self.number = number
         self.textTokens = textTokens
         self.logger = logger
@@ -55,6 +56,14 @@ struct CaptionedFolder: Sendable {
             // They do no harm, and each commit will say what is wrong with the folder.
             logger.warning("\(error)")
         }
+    }
+
+    /// The clock that the kernel stamps files with, in nanoseconds since 1970. It lies some milliseconds behind the exact one:
+    /// by that, a file of this moment would seem to have been there before.
+    private static var fileClock: Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME_COARSE, &time)
+        return Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec)
     }
 
     private static func mirror(

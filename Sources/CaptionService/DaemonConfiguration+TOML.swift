@@ -10,8 +10,8 @@ extension DaemonConfiguration {
     public init(file path: String) throws(ConfigurationError) {
         let text: String
         do {
-            let size = try FileManager.default.attributesOfItem(atPath: path)[.size] as? UInt64 ?? 0
-            guard size <= UInt64(Self.maximumByteCount) else {
+            let size = FileFacts(path: path)?.bytes ?? 0
+            guard size <= Self.maximumByteCount else {
                 throw ConfigurationError(
                     .unreadable,
                     "Cannot read the configuration '\(path)': \(size) bytes, expected at most \(Self.maximumByteCount)."

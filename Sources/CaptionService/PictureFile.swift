@@ -15,20 +15,13 @@ public struct PictureFile: Sendable {
         func failure(_ code: String, _ problem: String) -> EngineError {
             EngineError(.picture, "Cannot read '\(path)': \(problem).", pictureCode: code)
         }
-        let attributes: [FileAttributeKey: Any]
-        do {
-            attributes = try FileManager.default.attributesOfItem(
-                atPath: URL(filePath: path).resolvingSymlinksInPath().path)
-        } catch {
+        guard let facts = FileFacts(path: path) else {
             throw failure("unreadable", "there is no such file, or it is not readable by this user")
         }
-        guard attributes[.type] as? FileAttributeType == .typeRegular else {
-            throw failure("not_a_file", "it is not a regular file")
-        }
+        guard facts.isRegular else { throw failure("not_a_file", "it is not a regular file") }
         let limit = ImageLimits().bytes
-        let size = attributes[.size] as? UInt64 ?? 0
-        guard size <= UInt64(limit) else {
-            throw failure("too_many_bytes", "it has \(size) bytes, at most \(limit) are allowed")
+        guard facts.bytes <= limit else {
+            throw failure("too_many_bytes", "it has \(facts.bytes) bytes, at most \(limit) are allowed")
         }
         do {
             bytes = Array(try Data(contentsOf: URL(filePath: path)))
@@ -37,11 +30,8 @@ public struct PictureFile: Sendable {
         }
         var hasher = SHA256()
         hasher.update(bytes)
-        let modified = (attributes[.modificationDate] as? Date).map {
-            Timestamp(milliseconds: Int64($0.timeIntervalSince1970 * 1000))
-        }
         source = SidecarDocument.Source(
             file: path.split(separator: "/").last.map { Array($0.utf8) }, sha256: SHA256.hexadecimal(hasher.finish()),
-            bytes: bytes.count, modified: modified, origin: "command")
+            bytes: bytes.count, modified: facts.modified, origin: "command")
     }
 }

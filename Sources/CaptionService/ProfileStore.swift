@@ -32,8 +32,8 @@ public struct ProfileStore: Sendable {
     public func load() throws(ProfileStoreError) -> DeviceProfile? {
         guard FileManager.default.fileExists(atPath: path) else { return nil }
         do {
-            let size = try FileManager.default.attributesOfItem(atPath: path)[.size] as? UInt64 ?? 0
-            guard size <= UInt64(Self.maximumByteCount) else {
+            let size = FileFacts(path: path)?.bytes ?? 0
+            guard size <= Self.maximumByteCount else {
                 throw ProfileStoreError(
                     "Cannot use the profile '\(path)': \(size) bytes, expected at most \(Self.maximumByteCount). Remove "
                         + "it, or run 'fastvlm calibrate'.")

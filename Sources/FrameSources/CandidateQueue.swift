@@ -29,8 +29,12 @@ final class CandidateQueue: Sendable {
     /// How many frames of a live folder wait, and which ones were too old to.
     private struct Ring {
         let size: Int
-        /// Everything modified up to then is stale, in nanoseconds since 1970.
-        var staleUntil = Int64.min
+        /// The newest frame that was dropped: what is older is stale. Files of one moment go by their names.
+        var dropped: (modified: Int64, path: RelativePath)?
+
+        func isStale(_ modified: Int64, _ path: RelativePath) -> Bool {
+            dropped.map { (modified, path) <= $0 } ?? false
+        }
     }
 
     private struct State {
@@ -123,6 +127,10 @@ final class CandidateQueue: Sendable {
         let handOver: CheckedContinuation<FrameCandidate?, Never>? = state.withLock {
             guard !$0.isClosed else { return nil }
             $0.counters[key.root, default: Counters()].received += 1
+            if $0.rings[key.root]?.isStale(candidate.identity.modified, key.path) ?? false {
+                $0.counters[key.root]?.dropped += 1
+                return nil
+            }
             if $0.waiting.updateValue(candidate, forKey: key) != nil {
                 $0.counters[key.root]?.superseded += 1
             } else if let ring = $0.rings[key.root] {
@@ -227,8 +235,8 @@ final class CandidateQueue: Sendable {
     }
 
     /// True if frames of a live folder that are as old were dropped.
-    func isStale(_ root: String, modified: Int64) -> Bool {
-        state.withLock { $0.rings[root].map { modified <= $0.staleUntil } ?? false }
+    func isStale(_ root: String, modified: Int64, path: RelativePath) -> Bool {
+        state.withLock { $0.rings[root]?.isStale(modified, path) ?? false }
     }
 
     /// Drops the oldest frame of `root` where more than its ring holds wait.
@@ -239,7 +247,7 @@ final class CandidateQueue: Sendable {
         else { return }
         state.waiting[Key(root: root, path: oldest.path)] = nil
         state.counters[root]?.dropped += 1
-        state.rings[root]?.staleUntil = max(ring.staleUntil, oldest.identity.modified)
+        state.rings[root]?.dropped = (oldest.identity.modified, oldest.path)
     }
 
     /// Notes what came of a candidate that is still in work.

@@ -56,7 +56,7 @@ extension RootLoop {
     }
 
     private func consider(_ path: RelativePath, _ identity: FileIdentity, _ found: inout [Found]) {
-        if queue.knows(id, path, identity) || queue.isStale(id, modified: identity.modified) { return }
+        if queue.knows(id, path, identity) || queue.isStale(id, modified: identity.modified, path: path) { return }
         if settler.holds(path) {
             _ = settler.note(.found, path, identity, at: now)
             return

@@ -173,7 +173,6 @@ final class RootLoop {
 
     private func giveOut(_ candidate: FrameCandidate?) {
         guard let candidate, !queue.knows(id, candidate.path, candidate.identity),
-            !queue.isStale(id, modified: candidate.identity.modified),
             !thread.questions.isDone(candidate)
         else { return }
         queue.offer(candidate)

@@ -1,3 +1,4 @@
+internal import CaptionService
 internal import FoundationEssentials
 internal import Images
 internal import Sidecars
@@ -20,8 +21,8 @@ struct GalleryEntries {
         for path in paths where path.hasSuffix(Self.suffix) {
             let place = "\(folder)/\(path)"
             // Larger ones are not ours.
-            let size = (try? FileManager.default.attributesOfItem(atPath: place)[.size] as? UInt64) ?? .max
-            guard size <= 1 << 20, let data = try? Data(contentsOf: URL(filePath: place)),
+            guard let facts = FileFacts(path: place), facts.isRegular, facts.bytes <= 1 << 20,
+                let data = try? Data(contentsOf: URL(filePath: place)),
                 let document = try? SidecarDocument(json: Array(data))
             else {
                 problems.append("Cannot read the result '\(place)': it is no result of this program, or damaged.")
@@ -57,8 +58,7 @@ struct GalleryEntry {
     /// The picture as a page takes it in; nil where it is gone, too large or no picture.
     var dataURI: String? {
         let limit = ImageLimits().bytes
-        guard let size = try? FileManager.default.attributesOfItem(atPath: picture)[.size] as? UInt64,
-            size <= UInt64(limit),
+        guard let facts = FileFacts(path: picture), facts.isRegular, facts.bytes <= limit,
             let data = try? Data(contentsOf: URL(filePath: picture)), let type = Self.type(data)
         else { return nil }
         return "data:\(type);base64," + data.base64EncodedString()

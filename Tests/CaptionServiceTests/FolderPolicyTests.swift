@@ -9,10 +9,14 @@ import Testing
 
     init() throws { folder = try ScratchFolder() }
 
+    /// Lets the clock that files are stamped with go on: within one of its ticks nothing is before anything.
+    private func aTick() async throws { try await Task.sleep(for: .milliseconds(50)) }
+
     private func watch(_ more: String) -> String { "[[watch]]\npath = \"\(folder.path)\"\nname = \"gate\"\n\(more)\n" }
 
     @Test(.timeLimit(.minutes(1))) func newLeavesAloneWhatWasThere() async throws {
         try folder.drop("old", "old.jpg")
+        try await aTick()
         try await withDaemon(watch("reprocess = \"new\"")) { daemon in
             try folder.drop("new", "new.jpg")
             #expect(await daemon.next(1).map(\.document.caption) == ["new"])
@@ -67,6 +71,7 @@ import Testing
             return StubEngine.report(tasks, caption: StubEngine.text(bytes))
         }
         try folder.drop("before", "before.jpg")
+        try await aTick()
         try await withDaemon(watch("mode = \"live\"\nkeep_newest = 2"), engine: engine) { daemon in
             try folder.drop("first", "first.jpg")
             for await _ in started { break }

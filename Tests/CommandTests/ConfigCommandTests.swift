@@ -22,6 +22,12 @@ import Testing
         #expect(second.output == first.output)
     }
 
+    @Test func aFileThatIsTooLargeIsNotEvenRead() async throws {
+        try folder.write(String(repeating: "#", count: 1 << 20) + "\n", to: "large.toml")
+        let ending = try await run(.fastvlm, "config", "check", folder["large.toml"])
+        #expect(ending.status == 3 && ending.errors.contains("expected at most 1048576"), "\(ending.errors)")
+    }
+
     @Test func everyKeyHasItsEffect() async throws {
         try folder.write(
             """
