@@ -175,6 +175,8 @@ public struct FolderCaptionService: Service {
     /// Reads the file and has it answered; its turn has come, so from here on a crash may be its fault.
     private func answer(_ candidate: FrameCandidate, _ folder: CaptionedFolder) async -> (Step, FrameEnding) {
         let start = ContinuousClock.now
+        // Since it was queued, its folder may have been left and taken up again, with the result committed meanwhile.
+        guard !folder.isDone(candidate) else { return (.outcome(.superseded), .superseded) }
         let crashes = journal?.note(InFlightKey(candidate)) ?? 0
         guard crashes < InFlightJournal.crashLimit else {
             return (.commit(poisonRefusal(candidate, folder, crashes)), .refused)
