@@ -37,6 +37,9 @@ import Testing
             #expect(value(#"fastvlm_phase_seconds_count{phase="vision"}"#, text) == 3)
             #expect(value(#"fastvlm_phase_seconds_bucket{phase="vision",le="0.01"}"#, text) == 0)
             #expect(value(#"fastvlm_phase_seconds_bucket{phase="vision",le="0.025"}"#, text) == 3)
+            // Each range counts those below it too.
+            #expect(value(#"fastvlm_phase_seconds_bucket{phase="vision",le="120"}"#, text) == 3)
+            #expect(value(#"fastvlm_phase_seconds_bucket{phase="vision",le="+Inf"}"#, text) == 3)
             let sum = try #require(value(#"fastvlm_phase_seconds_sum{phase="vision"}"#, text))
             #expect(abs(sum - 0.0369) < 1e-9)
             #expect((value("fastvlm_resident_memory_bytes", text) ?? 0) > 1e6)

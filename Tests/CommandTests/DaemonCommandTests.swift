@@ -57,9 +57,11 @@ import Testing
         // Lines do not end where pieces do.
         let (first, second) = (Self.document("a.jpg", "A van."), Self.document("b.jpg", "Two\\nlines\\u001b[2J"))
         let stream = first + "\n\n" + second + "\n"
-        let middle = stream.index(stream.startIndex, offsetBy: 100)
+        // The second piece ends one line and begins the next.
+        let cuts = [0, 100, first.count + 40, stream.count].map { stream.index(stream.startIndex, offsetBy: $0) }
+        let pieces = zip(cuts, cuts.dropFirst()).map { String(stream[$0..<$1]) }
         let daemon = try StubDaemonSocket([
-            "/v1/results": StubDaemonSocket.chunks([String(stream[..<middle]), String(stream[middle...])]),
+            "/v1/results": StubDaemonSocket.chunks(pieces),
             "/v1/results?source=watch%3Aga%20te": StubDaemonSocket.chunks([first + "\n", second + "\n"]),
         ])
         let ending = try await run(.fastvlm, "follow", "--socket", daemon.path)
