@@ -69,10 +69,10 @@ struct CaptionedFolder: Sendable {
     private static func mirror(
         of watch: DaemonConfiguration.Watch, _ sidecars: DaemonConfiguration.Sidecars
     ) throws(DaemonError) -> SidecarStore? {
-        let place: String
+        let (place, key): (String, String)
         switch (watch.sidecars, sidecars.directory) {
-        case (.folder(let folder), _): place = folder
-        case (.common, let directory?): place = "\(directory)/\(watch.name)"
+        case (.folder(let folder), _): (place, key) = (folder, "the folder's 'sidecars'")
+        case (.common, let directory?): (place, key) = ("\(directory)/\(watch.name)", "'sidecars.directory'")
         case (.beside, _), (.common, nil): return nil
         }
         do {
@@ -82,7 +82,7 @@ struct CaptionedFolder: Sendable {
             throw DaemonError(
                 .folder,
                 "Cannot keep the sidecars of '\(watch.path)' in '\(place)': it cannot be made or opened by "
-                    + "this user. Check its permissions, or name another place in the configuration.")
+                    + "this user. Check its permissions, or name another place as \(key) in the configuration.")
         }
     }
 

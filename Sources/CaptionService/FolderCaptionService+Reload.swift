@@ -31,11 +31,9 @@ extension FolderCaptionService {
                 continue
             }
             if old == nil { changes.added.append(watch.name) } else { changes.changed.append(watch.name) }
-            let isKnown = before.values.contains { $0.watch.path == watch.path }
             after[watch.name] = try CaptionedFolder(
                 watch, number: number, textTokens: answerer.engine.textTokens(of: watch.tasks), sidecars: configuration.sidecars,
-                // Elsewhere a commit may be at work on one.
-                removesTemporaries: !isKnown, isRequired: false,
+                removesTemporaries: !folders.hasWatched(watch.path), isRequired: false,
                 since: old?.watch.path == watch.path ? old?.since : nil,
                 logger: logger)
         }
