@@ -86,6 +86,31 @@ def picture(pixels, view, resolution, smooth):
     return np.asarray(part.resize((resolution, resolution), Image.BICUBIC if smooth else Image.BILINEAR, box=box))
 
 
+def mixed(rng, pixels, pool, resolution):
+    """A picture without a panel, mixed with others without one: as full of edges as a photograph, and still no panel."""
+    def other():
+        while True:
+            raw, label = pool.picture(int(rng.integers(len(pool))))
+            if not label["scene"]["panel"]:
+                return picture(raw, window(rng, label, float(rng.random())), resolution, False)
+
+    a = pixels
+    for _ in range(int(rng.integers(1, 4))):
+        kind, b = rng.random(), other()[:, :, rng.permutation(3)]
+        if rng.random() < 0.5: b = np.rot90(b, int(rng.integers(4)))
+        if kind < 0.25: a = np.maximum(a, b)
+        elif kind < 0.5: a = np.minimum(a, b)
+        elif kind < 0.65: a = np.abs(a.astype(np.int16) - b).astype(np.uint8)
+        elif kind < 0.8:  # one in the other's light and dark
+            a = np.where(b.mean(-1, keepdims=True) > rng.uniform(60, 190), a, b)
+        else:  # smaller copies beside each other
+            n = int(rng.integers(2, 5))
+            small = np.asarray(Image.fromarray(np.ascontiguousarray(a)).resize((-(-resolution // n),) * 2, Image.BILINEAR))
+            row = np.concatenate([small if rng.random() < 0.5 else small[:, ::-1] for _ in range(n)], 1)
+            a = np.concatenate([row if rng.random() < 0.5 else row[::-1] for _ in range(n)], 0)[:resolution, :resolution]
+    return np.ascontiguousarray(a)
+
+
 def choose(rng, label, limit):
     """The questions asked in training: the caption, the display and some others."""
     asked = label["questions"]
@@ -95,7 +120,7 @@ def choose(rng, label, limit):
     # Lamps that are there are asked about most: their states are the hardest to learn, and "no" is the usual answer else.
     there = {l["color"] for l in label["scene"]["lamps"]}
     share = np.asarray([(3.0 if any(f" {c} " in q["question"] for c in there) else 0.7) if q["type"] == "lamp"
-                        else 0.5 if q["type"] == "panel" else 1.5 for q in rest])
+                        else dict(panel=0.7, count=2.5).get(q["type"], 1.5) for q in rest])
     order = rng.choice(len(rest), min(limit, len(rest)), replace=False, p=share / share.sum())
     return first + [rest[int(k)] for k in order]
 
@@ -144,7 +169,9 @@ def batch(pool, indices, resolution, widths, text, rng, limit=3, train=True):
     for b, i in enumerate(indices):
         raw, label = pool.picture(int(i))
         view = (0.0, 0.0, 1.0, 1.0) if widths is None else window(rng, label, widths[b])
-        pixels.append(picture(raw, view, resolution, not train or rng.random() < 0.5))
+        seen = picture(raw, view, resolution, not train or rng.random() < 0.5)
+        if train and not label["scene"]["panel"] and rng.random() < 0.6: seen = mixed(rng, seen, pool, resolution)
+        pixels.append(seen)
         pointed = {o["slot"] for o in label["objects"] if o["kind"] == "point"}
         for o in label["objects"]:
             x, y = (o["x"] - view[0]) / view[2], (o["y"] - view[1]) / view[3]

@@ -8,8 +8,8 @@ again), log.jsonl, curve.svg and checkpoint/ (for `fastvlm model pack`). All sch
 
 What makes it learn in a few hundred thousand pictures:
 - Every cell of the maps of stages 2, 3 and 4 and of the projector's output is asked, by a linear head that is dropped
-  afterwards, what is in it: which digit in which place of the number, lamps, gauge value, word, panel. From the text
-  alone the encoder finds nothing in this time.
+  afterwards, what is in it: which digit in which place of the number and whether the point follows it, lamps, gauge
+  value, word, panel. From the text alone the encoder finds nothing in this time.
 - The encoder runs once a picture; caption and questions share its tokens in one sequence in which none sees another.
 - The pictures begin small and cut to the panel, and end as they are, at every resolution of the ladder.
 """
@@ -24,19 +24,19 @@ import batches, curve, panelreader, vocabulary
 
 # Until how many pictures each act goes on: stem to stage 2 alone, by stage 2's map; everything behind it, with that part
 # fixed; all together; projector and decoder alone, many questions for each look ("speak" counts looks used).
-ACTS = [(200_000, "shallow"), (300_000, "deep"), (450_000, "joint"), (550_000, "speak")]
+ACTS = [(200_000, "shallow"), (300_000, "deep"), (500_000, "joint"), (560_000, "speak")]
 # (until this many pictures, {resolution: weight}, widest crop, share of whole pictures, share of steps with text)
 PHASES = [
     (100_000, {64: 6, 128: 1}, 0.25, 0.0, 0.0),
     (200_000, {64: 2, 128: 2, 192: 3, 256: 1, 384: 1}, 0.9, 0.1, 0.0),
     (230_000, {128: 3, 192: 2}, 0.4, 0.0, 0.5),
     (300_000, {128: 2, 192: 4, 256: 3}, 0.8, 0.25, 1.0),
-    (550_000, {128: 2, 192: 5, 256: 3, 320: 1, 384: 1}, 0.9, 0.35, 1.0),
+    (560_000, {128: 1, 192: 5, 256: 3, 384: 2}, 0.9, 0.3, 1.0),
 ]
 VIEWS, LESSONS = 300, 5  # batches that a rank's encoder sees before the decoder learns from them, so many times each
 TELLING = 8.0  # weight of the text beside the maps' losses
 BATCH = {64: 32, 128: 24, 192: 16, 256: 12, 320: 8, 384: 6}  # pictures a rank and step
-PEAK, WARM, LAST = 1.5e-3, 150, 15_000  # learning rate; steps of its rise in each act; pictures of its fall at the end
+PEAK, WARM, LAST = 1.5e-3, 150, 40_000  # learning rate; steps of its rise in each act; pictures of its fall at the end
 
 
 def rate(steps, left):
@@ -184,7 +184,7 @@ def look(model, pool, text, rng, rounds, device):
     """What the encoder, fixed, sees of many pictures: (features, labels) in batches of one resolution."""
     out = []
     for _ in range(rounds):
-        resolution = int(rng.choice([128, 192, 256, 320, 384], p=[0.2, 0.35, 0.25, 0.1, 0.1]))
+        resolution = int(rng.choice([128, 192, 256, 320, 384], p=[0.15, 0.25, 0.25, 0.15, 0.2]))
         n = 16 if resolution <= 256 else 8
         widths = np.where(rng.random(n) < 0.4, 1.0, rng.uniform(0, 0.3 if resolution == 128 else 0.9, n))
         data, labels = batches.batch(pool, rng.integers(0, len(pool), n), resolution, widths, text, rng, 0)
@@ -361,7 +361,7 @@ def main():
     p.add_argument("--ranks", type=int, default=2, help="processes that share the work; 1 on a GPU")
     p.add_argument("--threads", type=int, default=1, help="threads of each")
     p.add_argument("--shards", type=int, default=32, help="rendered shards of 512 pictures")
-    p.add_argument("--questions", type=int, default=2, help="questions a picture beside caption and display")
+    p.add_argument("--questions", type=int, default=3, help="questions a picture beside caption and display")
     p.add_argument("--probe", type=int, default=20_000, help="pictures between two measurements")
     p.add_argument("--rate", type=float, default=1.0, help="factor on the learning rate")
     p.add_argument("--fresh-optimizer", action="store_true")
