@@ -24,6 +24,7 @@ extension Planner {
         let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
         correctRung(plan, seeingRatio: seeingRatio, prefillRatio: prefillRatio)
         seeing.observe(seeingRatio)
+        if let work = plan.decoding { decoding.observe(work, took: measured.decode / seeing.factor) }
         prefill.observe(prefillRatio)
         generate.observe(Self.ratio(measured.generate, idleGenerate))
         if tokens > 0, measured.generate > 0 {
