@@ -20,6 +20,7 @@ extension Planner {
         observeResidual(measured, seeingTime: seeingTime, tokens: tokens, idleGenerate: idleGenerate, plan)
 
         if let met, plan.whenLate == .expired { admission.observe(exceeded: !met) }
+        if plan.reason == .probe, let met { patience.tried(inTime: met, configuration.probeAfter) }
         let seeingRatio = Self.ratio(seeingTime, plan.idle.seeing)
         let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
         correctRung(plan, seeingRatio: seeingRatio, prefillRatio: prefillRatio)

@@ -10,8 +10,8 @@ internal import ModelFiles
 /// resolution that the planner chooses.
 ///
 /// All of them take turns, a block of pictures each, so that a device that becomes slower does so for all alike. Before
-/// every frame, planned or not, there is the same pause: frames that come as soon as the one before is answered would
-/// look like a crowd, to which the planner gives way, and a processor that has rested takes longer.
+/// every frame, planned or not, there is the same short pause: frames that come as soon as the one before is answered
+/// would look like a crowd, to which the planner gives way, and a processor that has rested takes longer.
 struct BudgetedAccuracy {
     /// What became of one question.
     struct Frame: Codable {
@@ -97,7 +97,7 @@ struct BudgetedAccuracy {
                 .usage, "Cannot run the planner at \(resolutions) px: the model's ladder has none of them.")
         }
         let planners = try Self.planners(reader, ladder, budgets, usual: first.bytes)
-        let pause = UInt32(min(2 * (budgets.min() ?? 0), 60_000) * 1000)
+        let pause = UInt32(BudgetRun.pause(budgets.min() ?? 0) * 1000)
         var done = 0
         for start in stride(from: 0, to: pictures.count, by: Self.block) {
             let block = pictures[start..<min(start + Self.block, pictures.count)]
