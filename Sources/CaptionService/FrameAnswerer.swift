@@ -1,4 +1,3 @@
-internal import Images
 internal import LatencyBudget
 public import Sidecars
 
@@ -142,13 +141,11 @@ public struct FrameAnswerer: Sendable {
 
     /// What the planner is to know of a frame.
     private func plannedFrame(_ frame: Frame) -> FramePlanner.Frame {
-        let info = try? ImageDecoder.probe(frame.bytes)
         var planned = FramePlanner.Frame(
             tasks: frame.tasks, source: frame.sourceNumber, arrival: frame.budgetStart,
             textTokens: frame.textTokens ?? engine.textTokens(of: frame.tasks),
-            sourcePixels: info.map { Double($0.width) * Double($0.height) },
             defaultResolution: engine.defaultResolution, waiting: frame.waiting + desk.waitingBudgets)
-        planned.sourceSide = info.map { max($0.width, $0.height) }
+        planned.read(headerOf: frame.bytes)
         return planned
     }
 

@@ -1,4 +1,5 @@
 internal import FastVLM
+internal import Images
 public import LatencyBudget
 public import Logging
 internal import Synchronization
@@ -20,6 +21,8 @@ public final class FramePlanner: Sendable {
         package var sourcePixels: Double?
         /// Its longer side; nil where it is not known.
         package var sourceSide: Int?
+        /// What its file says of itself; nil where its header cannot be read.
+        package var picture: EncodedPicture?
         /// What is seen where nothing is chosen, in pixels.
         package var defaultResolution: Int
         /// The others that wait: when their budgets began, and how many ms they are.
@@ -37,6 +40,15 @@ public final class FramePlanner: Sendable {
             self.sourcePixels = sourcePixels
             self.defaultResolution = defaultResolution
             self.waiting = waiting
+        }
+
+        /// Takes in what the header of its file says.
+        package mutating func read(headerOf bytes: [UInt8]) {
+            guard let info = try? ImageDecoder.probe(bytes) else { return }
+            sourcePixels = Double(info.width) * Double(info.height)
+            sourceSide = max(info.width, info.height)
+            picture = EncodedPicture(
+                info.format == .jpeg ? .jpeg : .png, bytes: bytes.count, width: info.width, height: info.height)
         }
     }
 
@@ -138,6 +150,8 @@ public final class FramePlanner: Sendable {
                 sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels, textTokens: frame.textTokens,
                 minimumTokens: minimum * replies, maximumTokens: tasks.maxTokens * replies, source: frame.source)
             request.sourceSide = frame.sourceSide
+            request.picture = frame.picture
+            request.isTrimmed = tasks.aspect == .native
             if budget == nil || tasks.resolution != nil || tasks.tiling {
                 request.choice = .fixed(
                     tasks.fixedRung(side: frame.sourceSide, usual: frame.defaultResolution))
@@ -192,7 +206,7 @@ public final class FramePlanner: Sendable {
             state.planner.observe(measured, tokens: tokens, of: plan.plan, met: met)
             guard state.recorder != nil, replies.count == 1 else { return nil }
             state.recorder?.record(
-                measured, at: plan.plan.rung, sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels,
+                measured, at: plan.plan.shape, sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels,
                 textTokens: frame.textTokens, tokens: tokens)
             state.recorded += 1
             // After 8, 16, 32, … frames.
@@ -253,7 +267,7 @@ extension PictureTasks {
 }
 
 extension PhaseTimes {
-    init(_ timings: PictureReport.Timings) {
+    package init(_ timings: PictureReport.Timings) {
         self.init(
             decode: timings.decode, preprocess: timings.preprocess, vision: timings.vision, prefill: timings.prefill,
             generate: timings.generate)

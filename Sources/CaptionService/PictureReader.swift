@@ -193,20 +193,6 @@ extension PictureReport.Reply {
     }
 }
 
-extension Rung {
-    /// Without the black bars that a picture of `width` x `height` pixels would have, but for what makes each side a multiple
-    /// of 64 pixels; as it is where it has tiles or sides that are no multiples of 64.
-    func trimmed(toWidth width: Int, height: Int) -> Rung {
-        let side = max(self.width, self.height)
-        guard !isTiled, width > 0, height > 0, side.isMultiple(of: 64) else { return self }
-        func shown(_ length: Int) -> Int {
-            let pixels = (Double(length) * Double(side) / Double(max(width, height))).rounded(.up)
-            return min(side, max(64, (Int(pixels) + 63) / 64 * 64))
-        }
-        return Rung(width: shown(width), height: shown(height))
-    }
-}
-
 extension PictureReport.Reply {
     init(_ answer: TypedAnswer) {
         self.init(

@@ -1,6 +1,6 @@
 /// Why a rung was chosen; the raw values stand in results.
 public enum PlanReason: String, Sendable, Codable, CaseIterable {
-    /// The best rung of the ladder fits.
+    /// No rung of the ladder is known to be better.
     case best
     /// The best rung that fits the budget.
     case budget
@@ -43,6 +43,8 @@ public enum PlanDecision: Sendable, Equatable {
 /// A frame's rung, the length of its answer, and what was expected when they were chosen. Times are ms.
 public struct Plan: Sendable, Equatable {
     public let rung: Rung
+    /// What the encoder sees: the rung, or less of it where black bars are left out.
+    public let shape: Rung
     public let reason: PlanReason
     /// When the answer is due, on the clock that the plan was made with; infinite without a limit.
     public let deadline: Double
@@ -59,6 +61,8 @@ public struct Plan: Sendable, Equatable {
     let index: Int?
     /// What an idle device would take for the shortest useful answer.
     let idle: PhaseTimes
+    /// What the decoder is given; nil where it is not known.
+    let decoding: DecodingCost.Work?
     /// Slowdowns that the plan was made with, by phase.
     let slowdown: Slowdown
     /// The most likely slowdown of generating.

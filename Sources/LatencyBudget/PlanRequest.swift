@@ -30,6 +30,11 @@ public struct PlanRequest: Sendable, Equatable {
     /// The longer side of the picture before it is resized, in pixels; nil where it is not known. Rungs with tiles are only
     /// for pictures at least as large as they are.
     public var sourceSide: Int?
+    /// What the picture's file says of itself; nil where that is not known: then `sourcePixels` alone tell what decoding
+    /// takes.
+    public var picture: EncodedPicture?
+    /// Whether the black bars that make `picture` square are left out: it is seen at the rung without them.
+    public var isTrimmed = false
     /// Prompt tokens besides the picture's that still have to be read.
     public var textTokens: Int
     /// An answer shorter than this is of no use, unless the model ended it.

@@ -2,7 +2,9 @@ extension Planner {
     /// What one rung would cost now.
     struct Estimate {
         var rung: Rung
+        var shape: Rung
         var index: Int?
+        var decoding: DecodingCost.Work?
         /// On an idle device, with the shortest useful answer.
         var idle: PhaseTimes
         var context: Double
@@ -33,16 +35,17 @@ extension Planner {
         let (minimum, _) = request.tokenRange
         let sourcePixels = min(request.sourcePixels.asDuration, 1e10)
         let text = Double(request.textTokens.bounded(to: 0...1_000_000))
-        let context = Double(rung.visualTokens) + text
+        let shape = request.shape(at: rung)
+        let context = Double(shape.visualTokens) + text
         var idle: PhaseTimes
         if request.encoded != nil {
             idle = PhaseTimes(prefill: model.prefill(text))
-        } else if let index {
+        } else if let index, shape == rung {
             idle = seeingCosts[index]
             idle.decode = model.decode(sourcePixels)
             idle.prefill = model.prefill(context)
         } else {
-            idle = model.phases(rung, sourcePixels: sourcePixels, textTokens: request.textTokens, tokens: 1)
+            idle = model.phases(shape, sourcePixels: sourcePixels, textTokens: request.textTokens, tokens: 1)
         }
         idle.generate = model.generation(of: minimum, context: context)
         var doubt = 0.0
@@ -56,13 +59,16 @@ extension Planner {
             // An unmeasured rung may differ from the nominal shape.
             if !isProfiled { doubt = 0.1 / Double(1 + correction.observations) }
         }
+        // What pictures like this one took is better than any curve of their size, and holds for all rungs.
+        let work = request.encoded == nil ? request.picture.map { DecodingCost.Work($0, at: rung) } : nil
+        if let work, let learned = decoding(work) { idle.decode = learned }
         let expected = present.slowdown.applied(to: idle)
         let likely = expected.total
         // The phases are slow together when they are slow: deviations are added, not their squares.
         let deviation =
             likely > 0 ? present.deviation.applied(to: expected).total / likely + doubt : doubt
         return Estimate(
-            rung: rung, index: index, idle: idle, context: context, likely: likely, deviation: deviation,
+            rung: rung, shape: shape, index: index, decoding: work, idle: idle, context: context, likely: likely, deviation: deviation,
             bound: likely * exponential(residuals.margin * deviation))
     }
 
@@ -115,8 +121,9 @@ extension Planner {
         usual.generate = likeliest.generate * model.generation(of: tokens, context: estimate.context)
         let start = now.isFinite ? now : 0
         return Plan(
-            rung: estimate.rung, reason: reason, deadline: start + left, tokenLimit: limit, minimumTokens: minimum,
-            predicted: usual, bound: estimate.bound, index: estimate.index, idle: estimate.idle, slowdown: slowdown,
+            rung: estimate.rung, shape: estimate.shape, reason: reason, deadline: start + left, tokenLimit: limit, minimumTokens: minimum,
+            predicted: usual, bound: estimate.bound, index: estimate.index, idle: estimate.idle, decoding: estimate.decoding,
+            slowdown: slowdown,
             tokenFactor: likeliest.generate,
             deviation: estimate.deviation, context: estimate.context,
             // What is run to learn is run to its end.

@@ -20,10 +20,12 @@ extension Planner {
         observeResidual(measured, seeingTime: seeingTime, tokens: tokens, idleGenerate: idleGenerate, plan)
 
         if let met, plan.whenLate == .expired { admission.observe(exceeded: !met) }
+        if plan.reason == .probe, let met { patience.tried(inTime: met, configuration.probeAfter) }
         let seeingRatio = Self.ratio(seeingTime, plan.idle.seeing)
         let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
         correctRung(plan, seeingRatio: seeingRatio, prefillRatio: prefillRatio)
         seeing.observe(seeingRatio)
+        if let work = plan.decoding { decoding.observe(work, took: measured.decode / seeing.factor) }
         prefill.observe(prefillRatio)
         generate.observe(Self.ratio(measured.generate, idleGenerate))
         if tokens > 0, measured.generate > 0 {

@@ -6,10 +6,18 @@ public struct PlannerConfiguration: Sendable, Equatable {
     public var reserve: Double
     /// Frames that have to be fast before a slowdown is forgotten, 1...8. The default is 5.
     public var proof: Int
-    /// Frames in a row that seem hopeless before one of them is tried all the same. The default is 8.
+    /// Frames in a row that seem hopeless before one of them is tried all the same, where the last trials were late; the
+    /// first trials come sooner. The default is 8.
     public var probeAfter: Int
+    /// The share of a rung's utility by which a dearer one has to be better to be worth its time, 0...0.5. What a rung is
+    /// worth was measured on some hundred to thousand answers: less than a hundredth is not known to be a difference. The
+    /// default is 0.01. Without a limit of time the highest utility counts.
+    public var indifference: Double
 
-    public init(missTarget: Double = 0.01, reserve: Double = 0, proof: Int = 5, probeAfter: Int = 8) {
+    public init(
+        missTarget: Double = 0.01, reserve: Double = 0, proof: Int = 5, probeAfter: Int = 8, indifference: Double = 0.01
+    ) {
+        self.indifference = indifference
         self.missTarget = missTarget
         self.reserve = reserve
         self.proof = proof
@@ -44,6 +52,8 @@ public struct Planner: Sendable {
     /// Tokens of a usual answer.
     public internal(set) var usualTokens = 24.0
 
+    /// What decoding takes, for pictures of which more than the size is known.
+    var decoding = DecodingCost()
     /// What single rungs differ from the model; one entry a rung, allocated once.
     var corrections: [RungCorrection]
     /// Idle times of decoding and encoding that do not depend on the frame; one entry a rung, allocated once.
@@ -51,7 +61,7 @@ public struct Planner: Sendable {
     /// The last rung of each source; allocated once.
     var sources = [LastChoice](repeating: LastChoice(), count: 64)
     var forecast = ArrivalForecast()
-    var hopeless = 0
+    var patience = Patience()
     var signals = DeviceSignals()
 
     struct RungCorrection: Sendable {
@@ -59,6 +69,24 @@ public struct Planner: Sendable {
         var seeing = 0.0
         var prefill = 0.0
         var observations = 0
+    }
+
+    /// How many hopeless frames in a row are let go before one is tried: few at first, as most slowdowns are short, twice
+    /// as many after each trial that was late, and none after one in time, as it takes several to prove that a slowdown
+    /// is over.
+    struct Patience: Sendable {
+        var hopeless = 0
+        private var limit = 2
+
+        /// Counts one more hopeless frame; says whether it is to be tried.
+        mutating func isOver(_ most: Int) -> Bool {
+            hopeless += 1
+            return hopeless > min(limit, most.bounded(to: 0...1_000_000))
+        }
+
+        mutating func tried(inTime: Bool, _ most: Int) {
+            limit = inTime ? 0 : min(max(2, 2 * limit), most.bounded(to: 0...1_000_000))
+        }
     }
 
     struct LastChoice: Sendable {
@@ -130,9 +158,11 @@ public struct Planner: Sendable {
             fitting = max(fitting, utility)
             let loss = request.choice == .off ? 0 : lossToOthers(taking: min(estimate.likely + beyond, left), others)
             let worth = utility - loss
-            if let best = chosen, worth < best.worth || (worth == best.worth && estimate.likely >= best.estimate.likely)
-            {
-                continue
+            if let best = chosen {
+                let isCheaper = estimate.likely < best.estimate.likely
+                guard isCheaper ? worth >= best.worth : worth > best.worth + indifference(best.utility, left) else {
+                    continue
+                }
             }
             chosen = (estimate, worth, utility)
         }
@@ -149,19 +179,26 @@ public struct Planner: Sendable {
             chosen = (cheapest, 0, ladder.steps[index].utility[request.question])
         }
         guard let chosen else { return late(cheapest, request, left: left, now: now) }
-        hopeless = 0
+        patience = Patience()
         sources[slot] = LastChoice(index: chosen.estimate.index ?? -1, left: left, question: request.question)
+        let indifference = indifference(chosen.utility, left)
         let reason: PlanReason =
             if ladder.count == 1 {
                 .onlyRung
-            } else if chosen.utility == top {
+            } else if top <= chosen.utility + indifference {
                 .best
-            } else if fitting > chosen.utility {
+            } else if fitting > chosen.utility + indifference {
                 .sharing
             } else {
-                unproven > chosen.utility ? .proving : .budget
+                unproven > chosen.utility + indifference ? .proving : .budget
             }
         return .run(makePlan(chosen.estimate, reason, request, left: left, now: now))
+    }
+
+    /// How much better than `utility` is not known to be better, with `left` ms to go.
+    private func indifference(_ utility: Double, _ left: Double) -> Double {
+        let share = configuration.indifference
+        return left < .infinity && share > 0 ? utility * min(share, 0.5) : 0
     }
 
     /// A frame that nothing fits.
@@ -174,11 +211,8 @@ public struct Planner: Sendable {
         guard left > 0 else { return .expired(.deadlinePassed) }
         // Frames that are not started teach nothing: without a trial now and then, a slowdown that is over would never
         // be noticed. Only frames that an idle device could answer are worth one.
-        hopeless += 1
-        if hopeless > configuration.probeAfter.bounded(to: 0...1_000_000),
-            min(cheapest.idle.total, cheapest.likely / 2) <= left
-        {
-            hopeless = 0
+        if patience.isOver(configuration.probeAfter), min(cheapest.idle.total, cheapest.likely / 2) <= left {
+            patience.hopeless = 0
             return .run(makePlan(cheapest, .probe, request, left: left, now: now))
         }
         return .expired(.belowLowestRung)
@@ -193,6 +227,12 @@ public struct Planner: Sendable {
 }
 
 extension PlanRequest {
+    /// What the encoder would see at `rung`.
+    func shape(at rung: Rung) -> Rung {
+        guard isTrimmed, let picture else { return rung }
+        return rung.trimmed(toWidth: picture.width, height: picture.height)
+    }
+
     var fixedRung: Rung? {
         if case .fixed(let rung) = choice { rung } else { nil }
     }

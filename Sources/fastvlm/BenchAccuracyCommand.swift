@@ -20,7 +20,9 @@ struct BenchAccuracyCommand: ParsableCommand {
 
             With --budgets each question is a frame of its own, answered at each fixed resolution and, once for each \
             budget, at the one that the planner chooses; an answer that is late is not right, \
-            and what nothing seems to fit is run at the fastest resolution.
+            and what nothing seems to fit is run at the fastest resolution. With --log a long measurement can be taken in \
+            parts: each run adds its frames to the file and reports on all that are there, for example with --skip 0 \
+            --limit 100, then --skip 100 --limit 100.
             """)
 
     @Option(help: ArgumentHelp("The folder with pictures and labels.jsonl.", valueName: "folder"))
@@ -39,6 +41,15 @@ struct BenchAccuracyCommand: ParsableCommand {
 
     @Option(help: "Only that many pictures, from the first on.")
     var limit: Int?
+
+    @Option(help: "Leave out that many pictures at the beginning.")
+    var skip = 0
+
+    @Option(
+        help: ArgumentHelp(
+            "With --budgets: add every frame to this file, one JSON object a line, and report on all that are in it.",
+            valueName: "file"))
+    var log: String?
 
     @Option(
         help: ArgumentHelp("Only these types of question, separated by commas. The default is all.", valueName: "list"))
@@ -70,6 +81,8 @@ struct BenchAccuracyCommand: ParsableCommand {
 
     func validate() throws {
         if let limit, limit < 1 { throw ValidationError("--limit is \(limit), expected 1 or more.") }
+        guard skip >= 0 else { throw ValidationError("--skip is \(skip), expected 0 or more.") }
+        if log != nil, budgets == nil { throw ValidationError("--log is for --budgets.") }
         guard PictureTasks.maxTokensRange.contains(maxTokens) else {
             throw ValidationError("--max-tokens is \(maxTokens), expected \(PictureTasks.maxTokensRange).")
         }
@@ -93,7 +106,7 @@ struct BenchAccuracyCommand: ParsableCommand {
     }
 
     func run() throws {
-        var dataset = try LabelledPictures(folder: dataset, limit: limit)
+        var dataset = try LabelledPictures(folder: dataset, skip: skip, limit: limit)
         if let types { try dataset.keep(types.split(separator: ",").map(String.init)) }
         do {
             try InstructionSet.validateEnvironment()
@@ -158,9 +171,11 @@ struct BenchAccuracyCommand: ParsableCommand {
         let reader = try modelArguments(paths.first).reader()
         let bar = ProgressBar("measuring")
         defer { bar.finish() }
+        let earlier = try log.map { try LineFile.objects(BudgetedAccuracy.Frame.self, at: $0) } ?? []
+        let file = try log.map { try LineFile(path: $0, isAppended: true) }
         let run = try BudgetedAccuracy(
             reader, resolutions: try resolutions(reader.model.prepared.resolutions), budgets: budgets, on: dataset,
-            maxTokens: maxTokens, progress: bar.show)
+            maxTokens: maxTokens, earlier: earlier, answered: { try file?.write($0.line()) }, progress: bar.show)
         bar.finish()
         if json {
             for row in run.rows { Console.line(try row.line()) }

@@ -2,7 +2,6 @@ internal import CaptionService
 internal import FastVLM
 internal import FoundationEssentials
 internal import Glibc
-internal import Images
 internal import LatencyBudget
 internal import Logging
 internal import ModelFiles
@@ -11,20 +10,29 @@ internal import ModelFiles
 /// resolution that the planner chooses.
 ///
 /// All of them take turns, a block of pictures each, so that a device that becomes slower does so for all alike. Before
-/// each of the planner's frames there is a pause of twice its budget: frames that come as soon as the one before is
-/// answered would look like a crowd, to which the planner gives way.
+/// every frame, planned or not, there is the same short pause: frames that come as soon as the one before is answered
+/// would look like a crowd, to which the planner gives way, and a processor that has rested takes longer.
 struct BudgetedAccuracy {
     /// What became of one question.
-    struct Frame {
-        let type: String
-        let isRight: Bool
+    struct Frame: Codable {
+        /// `planner` with its budget, or the fixed resolution's side.
+        var way: String
+        var type: String
+        var isRight: Bool
         /// From before the file is read to the last token, ms.
-        let time: Double
+        var time: Double
         /// Side in pixels; nil where the planner did not start it.
-        let resolution: Int?
-        let reason: String
+        var resolution: Int?
+        var reason: String
         /// What the planner expected, ms.
-        let predicted: Double?
+        var predicted: Double?
+
+        enum CodingKeys: String, CodingKey {
+            case way, type, resolution, reason
+            case isRight = "right"
+            case time = "ms"
+            case predicted = "predicted_ms"
+        }
     }
 
     /// How the resolution was chosen.
@@ -32,6 +40,13 @@ struct BudgetedAccuracy {
         case fixed(Int)
         /// Within that many ms.
         case budget(Double)
+
+        var name: String {
+            switch self {
+            case .fixed(let pixels): "\(pixels)"
+            case .budget(let budget): "planner \(budget)"
+            }
+        }
     }
 
     let ways: [Way]
@@ -45,13 +60,27 @@ struct BudgetedAccuracy {
     /// Time to measure the device.
     private static let calibration = Duration.seconds(10)
 
+    /// - Parameters:
+    ///   - earlier: Frames of an earlier part of the same measurement.
+    ///   - answered: Told of each frame.
     init(
         _ reader: PictureReader, resolutions: [Int], budgets: [Double], on dataset: LabelledPictures, maxTokens: Int,
+        earlier: [Frame] = [], answered: (Frame) throws -> Void = { _ in },
         progress: (_ done: Int, _ total: Int) -> Void
     ) throws {
         self.budgets = budgets
         facts = ModelFacts(reader.model)
         ways = resolutions.map { .fixed($0) } + budgets.map { .budget($0) }
+        let names = Dictionary(ways.map { ($0.name, $0) }) { first, _ in first }
+        for frame in earlier {
+            guard let way = names[frame.way] else {
+                throw CommandFailure(
+                    .setup,
+                    "Cannot carry on with the frames that were logged: '\(frame.way)' is not among the budgets and "
+                        + "resolutions of this run. Give the same ones, or another file.")
+            }
+            frames[way, default: []].append(frame)
+        }
         var pictures: [(labels: LabelledPictures.Picture, bytes: [UInt8])] = []
         for picture in dataset.pictures {
             do {
@@ -68,6 +97,7 @@ struct BudgetedAccuracy {
                 .usage, "Cannot run the planner at \(resolutions) px: the model's ladder has none of them.")
         }
         let planners = try Self.planners(reader, ladder, budgets, usual: first.bytes)
+        let pause = UInt32(BudgetRun.pause(budgets.min() ?? 0) * 1000)
         var done = 0
         for start in stride(from: 0, to: pictures.count, by: Self.block) {
             let block = pictures[start..<min(start + Self.block, pictures.count)]
@@ -80,9 +110,11 @@ struct BudgetedAccuracy {
                             PictureTasks.Question(id: question.type, text: question.question, needs: question.need)
                         ]
                         tasks.maxTokens = maxTokens
+                        usleep(pause)
                         let frame = try Self.answer(
                             question, tasks, picture.bytes, way, reader, planners)
                         frames[way, default: []].append(frame)
+                        try answered(frame)
                     }
                 }
                 done += block.count
@@ -119,27 +151,28 @@ struct BudgetedAccuracy {
         var planned: FramePlanner.Frame?
         var planner: FramePlanner?
         let textTokens = reader.model.textTokens(of: tasks)
-        if case .budget(let budget) = way { usleep(UInt32(min(2 * budget, 60_000) * 1000)) }
         let start = ContinuousClock.now
         func time() -> Double { (ContinuousClock.now - start).milliseconds }
+        func frame(_ isRight: Bool, _ time: Double, _ resolution: Int?, _ reason: String) -> Frame {
+            Frame(
+                way: way.name, type: question.type, isRight: isRight, time: time, resolution: resolution,
+                reason: reason, predicted: plan?.plan.predicted.total)
+        }
         switch way {
         case .fixed(let pixels): tasks.resolution = pixels
         case .budget(let budget):
             tasks.budget = budget
             // A frame that is not started is not right either.
             tasks.whenLate = .bestEffort
-            let frame = FramePlanner.Frame(
+            var described = FramePlanner.Frame(
                 tasks: tasks, arrival: start, textTokens: textTokens,
-                sourcePixels: (try? ImageDecoder.probe(picture)).map { Double($0.width) * Double($0.height) },
                 defaultResolution: reader.model.prepared.defaultResolution)
+            described.read(headerOf: picture)
             planner = planners[budget]
-            planned = frame
-            switch planner?.plan(frame) {
+            planned = described
+            switch planner?.plan(described) {
             case .run(let decided): plan = decided
-            case .expired(let reason):
-                return Frame(
-                    type: question.type, isRight: false, time: time(), resolution: nil, reason: reason.rawValue,
-                    predicted: nil)
+            case .expired(let reason): return frame(false, time(), nil, reason.rawValue)
             case nil: break
             }
         }
@@ -149,16 +182,13 @@ struct BudgetedAccuracy {
             if let planner, let planned, let plan {
                 planner.answered(report, planned, of: plan, isInTime: tasks.budget.map { spent <= $0 })
             }
-            return Frame(
-                type: question.type, isRight: report.answers.first?.text == question.answer, time: spent,
-                resolution: report.resolution, reason: plan?.plan.reason.rawValue ?? "fixed",
-                predicted: plan?.plan.predicted.total)
+            return frame(
+                report.answers.first?.text == question.answer, spent, report.resolution,
+                plan?.plan.reason.rawValue ?? "fixed")
         } catch {
             guard error.code == .late else { throw error }
             if let plan { planner?.gaveUp(error.spent, of: plan) }
-            return Frame(
-                type: question.type, isRight: false, time: time(), resolution: nil, reason: "given_up",
-                predicted: plan?.plan.predicted.total)
+            return frame(false, time(), nil, "given_up")
         }
     }
 }

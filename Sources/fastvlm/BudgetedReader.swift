@@ -1,6 +1,5 @@
 internal import CaptionService
 internal import FastVLM
-internal import Images
 internal import LatencyBudget
 internal import Logging
 internal import ModelFiles
@@ -41,10 +40,10 @@ struct BudgetedReader {
         guard let planner, let budget = tasks.budget else {
             return Outcome(report: try reader.run(tasks, on: picture, onText: onText))
         }
-        let frame = FramePlanner.Frame(
+        var frame = FramePlanner.Frame(
             tasks: tasks, arrival: start, textTokens: reader.model.textTokens(of: tasks),
-            sourcePixels: (try? ImageDecoder.probe(picture)).map { Double($0.width) * Double($0.height) },
             defaultResolution: reader.model.prepared.defaultResolution)
+        frame.read(headerOf: picture)
         guard case .run(let plan) = planner.plan(frame) else {
             // With best effort only a ladder without rungs comes here.
             throw EngineError(.request, "Cannot answer within a budget: the model has no resolution to choose from.")

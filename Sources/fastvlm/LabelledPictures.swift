@@ -48,7 +48,7 @@ struct LabelledPictures {
     private(set) var pictures: [Picture]
 
     /// Reads the labels of the first `limit` pictures; nil for all.
-    init(folder: String, limit: Int?) throws(CommandFailure) {
+    init(folder: String, skip: Int = 0, limit: Int?) throws(CommandFailure) {
         let path = folder + "/labels.jsonl"
         var pictures: [Picture] = []
         let data: Data
@@ -61,9 +61,12 @@ struct LabelledPictures {
                     + "with pictures and labels.jsonl; etc/demo-model/scenes.py makes one.")
         }
         let decoder = JSONDecoder()
+        var skipped = 0
         for (index, line) in data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
             if let limit, pictures.count >= limit { break }
             guard line.contains(where: { $0 > 0x20 }) else { continue }
+            skipped += 1
+            guard skipped > skip else { continue }
             do {
                 let picture = try decoder.decode(Picture.self, from: Data(line))
                 guard picture.questions.allSatisfy({ !$0.question.isEmpty }) else { throw Unusable() }
