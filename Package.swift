@@ -68,7 +68,7 @@ let package = Package(
         .target(
             name: "SocketAPI",
             dependencies: [
-                "CaptionService", "Digests", "Images", "LatencyBudget", "Sidecars",
+                "CaptionService", "Digests", "FastVLM", "Images", "LatencyBudget", "Sidecars",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -126,7 +126,7 @@ let package = Package(
         .testTarget(
             name: "SocketAPITests",
             dependencies: [
-                "SocketAPI", "CaptionService", "LatencyBudget", "Sidecars",
+                "SocketAPI", "CaptionService", "FastVLM", "LatencyBudget", "Sidecars",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
@@ -151,7 +151,11 @@ let package = Package(
 if Context.environment["FASTVLM_FUZZ"] == "1" {
     package.targets.append(
         .executableTarget(
-            name: "fuzz", dependencies: ["CaptionService", "FastVLM", "Images", "ModelFiles", "Sidecars"],
+            name: "fuzz",
+            dependencies: [
+                "CaptionService", "FastVLM", "Images", "LatencyBudget", "ModelFiles", "Sidecars", "SocketAPI",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
             path: "Tests/Fuzz", exclude: ["corpus", "run"],
             swiftSettings: swiftSettings + [.unsafeFlags(["-parse-as-library"])],
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))

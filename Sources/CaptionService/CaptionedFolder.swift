@@ -127,6 +127,10 @@ struct CaptionedFolder: Sendable {
         else { return (watch.tasks.filledIn(facts(of: candidate)), textTokens) }
         var tasks = watch.tasks.filledIn(facts(of: candidate))
         if let prompt = request.prompt { tasks.prompt = prompt }
+        if let questions = request.questions, !questions.isEmpty {
+            tasks.questions = questions
+            tasks.prompt = request.prompt ?? ""
+        }
         if let budget = request.budget { tasks.budget = budget }
         return (tasks, nil)
     }

@@ -124,7 +124,7 @@ public struct Daemon: Sendable {
         all.append(
             .init(
                 service: StoppingService {
-                    state.change { $0.phase = "stopping" }
+                    state.change { $0.phase = ServiceStatus.stopping }
                     place.notifier?.tell(.stopping, .status("Finishing the picture at hand"))
                 }))
         var configuration = ServiceGroupConfiguration(
@@ -137,10 +137,12 @@ public struct Daemon: Sendable {
     /// How the daemon is, but for what the device shows.
     public var status: ServiceStatus {
         let (now, totals, statuses) = (state.now, metrics.totals, folders.statuses)
-        let oldest = folders.frames.compactMap(\.oldestPending).max()
+        let sources = answerer.desk.frames
+        let oldest = (folders.frames + sources).compactMap(\.oldestPending).max()
         return ServiceStatus(
             state: now.phase, started: started, model: SidecarDocument.Model(engine.model),
-            kernels: InstructionSet.best.rawValue, folders: statuses, queue: statuses.reduce(0) { $0 + $1.waiting },
+            kernels: InstructionSet.best.rawValue, folders: statuses, sources: sources.map { .init($0) },
+            queue: statuses.reduce(0) { $0 + $1.waiting } + sources.reduce(0) { $0 + ($1.pending["waiting"] ?? 0) },
             oldestPending: oldest.map { ($0.milliseconds / 100).rounded() / 10 },
             budget: ServiceStatus.Budget(met: totals.budgetsMet, missed: totals.budgetsMissed),
             lastResult: totals.last,
@@ -149,17 +151,28 @@ public struct Daemon: Sendable {
     }
 
     /// The status with what the device shows now, as JSON.
-    public var statusText: String { status.withDevice.json }
+    ///
+    /// - Parameter socket: Who uses the socket, if there is one.
+    public func statusText(socket: ServiceStatus.Socket? = nil) -> String {
+        var status = status.withDevice
+        status.socket = socket
+        return status.json
+    }
 
     /// All metrics in the text format of Prometheus.
     ///
-    /// - Parameter frames: Frames of other sources than folders.
-    public func metricsText(frames: [SourceFrames] = []) -> String {
-        metrics.text(status, frames: folders.frames + frames, device: (.sample(), .sample()))
+    /// - Parameter socket: Who uses the socket, if there is one.
+    public func metricsText(socket: ServiceStatus.Socket? = nil) -> String {
+        var status = status
+        status.socket = socket
+        return metrics.text(status, frames: frames, device: (.sample(), .sample()))
     }
 
-    /// The frames of each folder, each folder's counted at one instant.
-    public var frames: [SourceFrames] { folders.frames }
+    /// The frames of each folder and each source of the socket, each counted at one instant.
+    public var frames: [SourceFrames] { folders.frames + answerer.desk.frames }
+
+    /// Whether the folders are watched and it is not ending.
+    public var isReady: Bool { ![ServiceStatus.starting, ServiceStatus.stopping].contains(state.now.phase) }
 
     /// For tests: as SIGHUP.
     package func hangUp() async { await reload.reload(telling: place.notifier) { status.summary } }

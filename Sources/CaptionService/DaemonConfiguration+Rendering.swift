@@ -60,6 +60,9 @@ extension DaemonConfiguration.Socket {
         table["allow_users"] = TOMLArray(allowedUsers)
         table["allow_groups"] = TOMLArray(allowedGroups)
         if let spool { table["spool"] = spool }
+        table["spool_mb"] = spoolMegabytes
+        table["spool_frames"] = spoolFrames
+        table["spool_hours"] = spoolHours
         tasks.write(to: table)
         return table
     }

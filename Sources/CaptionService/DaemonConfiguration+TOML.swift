@@ -68,6 +68,9 @@ extension DaemonConfiguration {
             told.allowedUsers = try table.strings("allow_users") ?? []
             told.allowedGroups = try table.strings("allow_groups") ?? []
             told.spool = try table.string("spool")
+            told.spoolMegabytes = try table.integer("spool_mb", Socket.spoolMegabytesRange) ?? told.spoolMegabytes
+            told.spoolFrames = try table.integer("spool_frames", Socket.spoolFramesRange) ?? told.spoolFrames
+            told.spoolHours = try table.integer("spool_hours", Socket.spoolHoursRange) ?? told.spoolHours
             told.tasks = try table.pictureTasks(defaults)
             try table.finish()
             socket = told

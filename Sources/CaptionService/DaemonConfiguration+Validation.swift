@@ -175,6 +175,9 @@ extension DaemonConfiguration.Socket {
     public static let pathByteLimit = 100
     /// Most users, and most groups, that are named.
     public static let allowedLimit = 64
+    public static let spoolMegabytesRange = 1...1_000_000
+    public static let spoolFramesRange = 1...1_000_000
+    public static let spoolHoursRange = 1...8760
 
     fileprivate func validate(subject: String) throws(ConfigurationError) {
         func invalid(_ key: String, _ value: String, _ expected: String) -> ConfigurationError {
@@ -191,6 +194,17 @@ extension DaemonConfiguration.Socket {
             }
         }
         if let spool, !spool.hasPrefix("/") { throw invalid("spool", "'\(spool)'", "an absolute path") }
+        guard Self.spoolMegabytesRange.contains(spoolMegabytes) else {
+            throw invalid("spool_mb", "\(spoolMegabytes)", "\(Self.spoolMegabytesRange)")
+        }
+        guard Self.spoolFramesRange.contains(spoolFrames) else {
+            throw invalid("spool_frames", "\(spoolFrames)", "\(Self.spoolFramesRange)")
+        }
+        guard Self.spoolHoursRange.contains(spoolHours) else {
+            throw invalid("spool_hours", "\(spoolHours)", "\(Self.spoolHoursRange)")
+        }
         try tasks.validate(subject: subject, place: "socket")
+        // What comes over a socket has no file.
+        try tasks.validatePlaceholders(subject: subject, place: "socket", hasFile: false)
     }
 }

@@ -132,6 +132,12 @@ public struct DaemonConfiguration: Sendable, Equatable {
         /// Where frames that nobody waits for are kept until their turn comes, an absolute path. The default, nil, takes
         /// none.
         public var spool: String?
+        /// MB of pictures and results that the spool may hold, 1...1,000,000. The default is 1000.
+        public var spoolMegabytes = 1000
+        /// Frames that the spool may hold, finished or not, 1...1,000,000. The default is 10,000.
+        public var spoolFrames = 10_000
+        /// Hours that a finished frame and its result stay in the spool, 1...8760. The default is 24.
+        public var spoolHours = 24
         /// What is asked about each frame that does not say otherwise.
         public var tasks = PictureTasks()
 
@@ -162,6 +168,8 @@ public struct DaemonConfiguration: Sendable, Equatable {
         var watch = Watch(path: spool, name: Spool.watchName)
         watch.tasks = socket.tasks
         watch.isSpool = true
+        // Where the spool looks for what is finished.
+        watch.sidecars = .beside
         return watches + [watch]
     }
 }

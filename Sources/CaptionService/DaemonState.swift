@@ -5,7 +5,7 @@ final class DaemonState: Sendable {
     struct Content: Sendable {
         var configuration: DaemonConfiguration
         /// As ``ServiceStatus/state``.
-        var phase = "starting"
+        var phase = ServiceStatus.starting
         /// Why the file as it is now is not used.
         var problem: String?
         /// What does not work as it should, one stable word each.

@@ -66,13 +66,19 @@ struct FrameCountersBySource: Sendable {
     private(set) var total = FrameCounters()
     private(set) var bySource: [String: FrameCounters] = [:]
 
-    /// Sources with counters of their own; those that come later are counted together under ``other``.
+    /// Sources with counters of their own; those that come later are counted together under `KIND:other`.
     static let limit = 64
-    static let other = "other"
 
     mutating func change(_ source: String, _ body: (inout FrameCounters) -> Void) {
         body(&total)
-        let name = bySource[source] != nil || bySource.count < Self.limit ? source : Self.other
-        body(&bySource[name, default: FrameCounters()])
+        body(&bySource[name(of: source), default: FrameCounters()])
     }
+
+    /// Where `source` is counted. A source keeps its name: what began under one never ends under another.
+    func name(of source: String) -> String {
+        bySource[source] != nil || bySource.count < Self.limit ? source : "\(Self.kind(of: source)):other"
+    }
+
+    /// What stands before the colon, such as `stream`: never from a client, so that there are few.
+    static func kind(of source: String) -> String { String(source.prefix { $0 != ":" }) }
 }

@@ -95,6 +95,29 @@ public final class FrameDesk: Sendable {
     /// The same by source.
     public var countersBySource: [String: FrameCounters] { state.withLock { $0.counters.bySource } }
 
+    /// The frames of each source at one instant, without those of folders, which are counted where they are watched.
+    public var frames: [SourceFrames] {
+        let now = ContinuousClock.now
+        return state.withLock { state in
+            var waiting: [String: (count: Int, since: ContinuousClock.Instant)] = [:]
+            for waiter in state.waiters.values {
+                let old = waiting[state.counters.name(of: waiter.claim.source), default: (0, now)]
+                waiting[state.counters.name(of: waiter.claim.source)] = (old.count + 1, min(old.since, waiter.since))
+            }
+            return state.counters.bySource.sorted { $0.key < $1.key }.compactMap { source, counters in
+                guard !["watch", Spool.watchName].contains(FrameCountersBySource.kind(of: source)) else { return nil }
+                let waiter = waiting[source]
+                return SourceFrames(
+                    source: source, received: counters.received,
+                    outcomes: Dictionary(
+                        uniqueKeysWithValues: FrameEnding.allCases.map { ($0.rawValue, counters[$0]) }),
+                    pending: [
+                        "waiting": waiter?.count ?? 0, "in_work": counters.pending - (waiter?.count ?? 0),
+                    ], oldestPending: waiter.map { now - $0.since })
+            }
+        }
+    }
+
     /// Frames that wait, without the one in work.
     public var waiting: Int { state.withLock { $0.waiters.count } }
 

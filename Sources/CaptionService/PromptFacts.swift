@@ -124,13 +124,27 @@ extension PictureTasks {
 
     /// Throws ``ConfigurationError/Code/invalidValue`` for braces that are no placeholder; `subject` and `place` say whose
     /// tasks these are.
-    public func validatePlaceholders(subject: String, place: String) throws(ConfigurationError) {
+    ///
+    /// - Parameter hasFile: Whether the pictures are files. The default is true; of others only `{source}` is known.
+    public func validatePlaceholders(
+        subject: String, place: String, hasFile: Bool = true
+    ) throws(ConfigurationError) {
+        let allowed = hasFile ? PromptFacts.Placeholder.allCases : [.source]
         for (key, text) in [("prompt", prompt)] + questions.map({ ("questions.question", $0.text) }) {
-            guard case .failure(let problem) = PromptFacts.parts(of: text) else { continue }
-            let known = PromptFacts.Placeholder.allCases.map { "{\($0.rawValue)}" }.joined(separator: ", ")
+            let found: String
+            switch PromptFacts.parts(of: text) {
+            case .failure(let problem): found = problem.found
+            case .success(let parts):
+                let unknown = parts.lazy.compactMap { part in
+                    if case .placeholder(let placeholder) = part { placeholder } else { nil }
+                }.first { !allowed.contains($0) }
+                guard let unknown else { continue }
+                found = "{\(unknown.rawValue)}"
+            }
+            let known = allowed.map { "{\($0.rawValue)}" }.joined(separator: ", ")
             throw ConfigurationError(
                 .invalidValue,
-                "Cannot use \(subject): \(place).\(key) holds '\(problem.found)', expected \(known), or {{ and }} for braces "
+                "Cannot use \(subject): \(place).\(key) holds '\(found)', expected \(known), or {{ and }} for braces "
                     + "that are text.")
         }
     }

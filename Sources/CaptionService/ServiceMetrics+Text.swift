@@ -25,6 +25,7 @@ extension ServiceMetrics {
         text.writeFrames(frames)
         text.writeResults(totals)
         text.writeFolders(status.folders)
+        if let socket = status.socket { text.writeSocket(socket) }
         text.family("fastvlm_degraded", .gauge, "What does not work as it should: 1 for each reason.")
         for reason in status.degraded { text.sample("fastvlm_degraded", ["source": "", "reason": reason], 1) }
         for folder in status.folders {
@@ -109,6 +110,14 @@ extension MetricsText {
             family(name, kind, help)
             for folder in folders { sample(name, ["source": folder.origin], folder[keyPath: path]) }
         }
+    }
+
+    fileprivate mutating func writeSocket(_ socket: ServiceStatus.Socket) {
+        single("fastvlm_socket_connections", .gauge, "Open connections.", Double(socket.connections))
+        single(
+            "fastvlm_socket_refused_total", .counter, "Connections that were turned away.", Double(socket.refused))
+        single("fastvlm_socket_listeners", .gauge, "Clients that listen to results.", Double(socket.listeners))
+        single("fastvlm_socket_body_bytes", .gauge, "Bodies that are in memory.", Double(socket.bodyBytes))
     }
 
     fileprivate mutating func writeDevice(_ health: DeviceHealth, _ signals: DeviceSignals) {

@@ -32,6 +32,48 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
         }
     }
 
+    /// Frames that came over the socket, by where they came from.
+    public struct Source: Sendable, Equatable, Codable {
+        /// As the results' `origin`, such as `socket:gate`.
+        public var source: String
+        public var received: Int
+        /// By name: `ok`, `refused`, `expired`, `dropped`, `superseded`, `vanished`.
+        public var outcomes: [String: Int]
+        /// By state: `waiting`, `in_work`.
+        public var pending: [String: Int]
+
+        init(_ frames: SourceFrames) {
+            (source, received) = (frames.source, frames.received)
+            (outcomes, pending) = (frames.outcomes, frames.pending)
+        }
+    }
+
+    /// Who uses the socket.
+    public struct Socket: Sendable, Equatable, Codable {
+        public var connections: Int
+        /// Connections that were turned away so far.
+        public var refused: Int
+        /// Those who listen to results.
+        public var listeners: Int
+        /// Bytes of bodies that are in memory.
+        public var bodyBytes: Int
+
+        public init(connections: Int, refused: Int, listeners: Int, bodyBytes: Int) {
+            self.connections = connections
+            self.refused = refused
+            self.listeners = listeners
+            self.bodyBytes = bodyBytes
+        }
+
+        /// On one line.
+        public var json: String { ServiceStatus.json(of: self) }
+
+        enum CodingKeys: String, CodingKey {
+            case connections, refused, listeners
+            case bodyBytes = "body_bytes"
+        }
+    }
+
     public struct LastResult: Sendable, Equatable, Codable {
         public var origin: String?
         public var file: String?
@@ -75,7 +117,11 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
     public var model: SidecarDocument.Model
     public var kernels: String
     public var folders: [Folder]
-    /// Frames that wait, of all folders.
+    /// Nil in a status of a version without.
+    public var sources: [Source]?
+    /// Nil where it is not the socket that tells.
+    public var socket: Socket?
+    /// Frames that wait, of all folders and sources.
     public var queue: Int
     /// Seconds; nil where no frame is pending.
     public var oldestPending: Double?
@@ -91,7 +137,7 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
     public var throttled: Bool?
 
     enum CodingKeys: String, CodingKey {
-        case schema, generator, state, started, model, kernels, folders, queue, budget, configuration, degraded,
+        case schema, generator, state, started, model, kernels, folders, sources, socket, queue, budget, configuration, degraded,
             throttled
         case oldestPending = "oldest_pending_s"
         case lastResult = "last_result"
@@ -102,8 +148,10 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
     /// Below this share of their highest frequency the cores count as slowed down.
     static let throttledBelow = 0.98
 
-    /// How many frames ended with `outcome`, in all folders.
-    public func count(_ outcome: String) -> Int { folders.reduce(0) { $0 + ($1.outcomes[outcome] ?? 0) } }
+    /// How many frames ended with `outcome`, of all folders and sources.
+    public func count(_ outcome: String) -> Int {
+        (folders.map(\.outcomes) + (sources ?? []).map(\.outcomes)).reduce(0) { $0 + ($1[outcome] ?? 0) }
+    }
 
     /// What does not work as it should, anywhere, each reason once.
     public var allDegraded: [String] { Set(degraded + folders.flatMap(\.degraded)).sorted() }
@@ -125,10 +173,12 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
 
 extension ServiceStatus {
     /// On one line.
-    public var json: String {
+    public var json: String { Self.json(of: self) }
+
+    fileprivate static func json(of value: some Encodable) -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
+        return (try? encoder.encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
     }
 
     /// Reads what `json` writes.

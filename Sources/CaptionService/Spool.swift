@@ -1,43 +1,66 @@
 internal import FoundationEssentials
 internal import Glibc
 public import Sidecars
+internal import Synchronization
 
 /// A folder where frames that nobody waits for are kept until their turn comes; it is watched like any other.
 ///
 /// A frame counts as kept when its bytes and its name are on the disk. It lies in a folder of its source's name, and what
-/// was asked about it, if anything was, beside it in a file that starts with a dot.
+/// was asked about it, if anything was, beside it in a file that starts with a dot. ``sweep(now:)`` removes what was finished
+/// long ago.
 public final class Spool: Sendable {
     /// The name of the watched folder that the spool is.
     public static let watchName = "spool"
 
     public let path: String
+    let limits: Limits
     private let calls: any FileCalls
+    /// Held while anything is kept or removed; nil until it was looked for.
+    private let holding = Mutex<Holding?>(nil)
+
+    /// How much it may hold, and for how long.
+    public struct Limits: Sendable, Equatable {
+        /// Of all files together. The default is 1 GB.
+        public var bytes = 1_000_000_000
+        /// Pictures, finished or not. The default is 10,000.
+        public var frames = 10_000
+        /// How long a finished frame stays with its result. The default is a day.
+        public var keepsFinished = Duration.seconds(86_400)
+
+        public init() {}
+    }
 
     /// What was asked about one frame, in place of what is asked about all.
     public struct Request: Sendable, Equatable, Codable {
         public var prompt: String?
         /// Milliseconds from when the frame is noticed.
         public var budget: Double?
+        /// In place of all others; with questions and no prompt there is no caption.
+        public var questions: [PictureTasks.Question]?
 
-        public init(prompt: String? = nil, budget: Double? = nil) {
+        public init(prompt: String? = nil, budget: Double? = nil, questions: [PictureTasks.Question] = []) {
             self.prompt = prompt
             self.budget = budget
+            self.questions = questions.isEmpty ? nil : questions
         }
 
-        public var isEmpty: Bool { prompt == nil && budget == nil }
+        public var isEmpty: Bool { prompt == nil && budget == nil && questions == nil }
 
         private enum CodingKeys: String, CodingKey {
-            case prompt
+            case prompt, questions
             case budget = "budget_ms"
         }
     }
 
     /// - Parameter path: Made if it is not there, readable for the daemon's user and group alone.
-    public convenience init(path: String) throws(DaemonError) { try self.init(path: path, calls: SystemFileCalls()) }
+    public convenience init(path: String, limits: Limits = Limits()) throws(DaemonError) {
+        try self.init(path: path, limits: limits, calls: SystemFileCalls())
+    }
 
     /// For tests: with calls that fail.
-    package init(path: String, calls: any FileCalls) throws(DaemonError) {
+    package init(path: String, limits: Limits = Limits(), calls: any FileCalls) throws(DaemonError) {
         self.path = path
+        self.limits = limits
         self.calls = calls
         do {
             try FileManager.default.createDirectory(
@@ -57,7 +80,8 @@ public final class Spool: Sendable {
     ///   - fileExtension: `jpg` or `png`.
     ///   - source: A name that ``isSourceName(_:)``.
     /// - Returns: The frame's name beneath the spool; its sidecar's is the same with the sidecars' suffix.
-    /// - Throws: `resource` for everything that can succeed later, `invalid`.
+    /// - Throws: `resource` for everything that can succeed later, with `EDQUOT` where the spool holds as much as it may;
+    ///   `invalid`.
     public func keep(
         _ picture: [UInt8], fileExtension: String, source: String, request: Request = Request()
     ) throws(SidecarError) -> String {
@@ -65,6 +89,37 @@ public final class Spool: Sendable {
             throw SidecarError(
                 .invalid, "Cannot keep a frame of '\(source)': expected 1 to 64 letters, digits, '.', '_' and '-'.")
         }
+        return try holding.withLock { (holding) throws(SidecarError) in
+            try makeRoom(for: picture.count, &holding)
+            let name = try write(picture, fileExtension, source, request)
+            holding?.add(picture.count)
+            return name
+        }
+    }
+
+    private func makeRoom(for bytes: Int, _ holding: inout Holding?) throws(SidecarError) {
+        func fits() -> Bool { holding?.takes(bytes, limits) ?? false }
+        if fits() { return }
+        // Somebody may have taken finished ones away since.
+        if holding.map({ ContinuousClock.now - $0.since > Self.patience }) ?? true { holding = tidy(now: time(nil)) }
+        guard !fits() else { return }
+        throw SidecarError(
+            .resource,
+            "Cannot keep a frame in the spool '\(path)': it may hold \(limits.frames) frames and \(limits.bytes) bytes. "
+                + "Remove finished ones, or set socket.spool_frames and socket.spool_mb.", systemCode: EDQUOT)
+    }
+
+    /// Between two looks at a spool that is full.
+    private static let patience = Duration.seconds(1)
+
+    /// Removes what was finished long ago, and what is left of frames that are gone. Blocks on the disk.
+    ///
+    /// - Parameter now: Seconds since 1970. The default, nil, is the present moment.
+    public func sweep(now: Int? = nil) { holding.withLock { $0 = tidy(now: now ?? time(nil)) } }
+
+    private func write(
+        _ picture: [UInt8], _ fileExtension: String, _ source: String, _ request: Request
+    ) throws(SidecarError) -> String {
         do throws(SystemFault) {
             let root = try OpenFolder(path, in: AT_FDCWD, calls)
             do {

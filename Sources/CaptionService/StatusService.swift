@@ -57,7 +57,9 @@ final class StatusService: Service {
 }
 
 extension ServiceStatus {
+    static let starting = "starting"
     static let watching = "watching"
+    static let stopping = "stopping"
 
     /// Without what changes by itself.
     fileprivate var gist: ServiceStatus {

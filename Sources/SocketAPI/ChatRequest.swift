@@ -1,11 +1,14 @@
-internal import CaptionService
+package import CaptionService
+package import FastVLM
 internal import FoundationEssentials
-internal import LatencyBudget
+package import LatencyBudget
 
 /// A request in the shape of OpenAI's chat completions: one picture and what is asked about it.
-struct ChatRequest: Sendable {
-    var tasks: PictureTasks
-    var picture: [UInt8]
+package struct ChatRequest: Sendable {
+    package var tasks: PictureTasks
+    package var picture: [UInt8]
+    /// The form that the answer is to have; nil for text.
+    package var schema: JSONAnswerSchema?
     var isStreamed: Bool
     /// Whether a stream ends with the numbers of tokens.
     var includesUsage: Bool
@@ -13,7 +16,7 @@ struct ChatRequest: Sendable {
     /// - Parameters:
     ///   - tasks: What is not said is asked as here.
     ///   - ladder: For `detail`.
-    init(
+    package init(
         _ body: [UInt8], limits: SocketAPI.Limits, tasks: PictureTasks, model: ModelFacts, ladder: Ladder
     ) throws(Problem) {
         let reduced = try ReducedJSON(body, limit: limits.json, depth: limits.jsonDepth)
@@ -31,6 +34,10 @@ struct ChatRequest: Sendable {
         }
         let (text, image) = try wire.question()
         self.tasks = try wire.apply(to: tasks, text: text, image: image, ladder: ladder)
+        schema = try wire.response_format.flatMap { (format) throws(Problem) in
+            try Self.schema(format.type, in: reduced)
+        }
+        if let schema { try self.tasks.ask(schema, after: text) }
         picture = try reduced.picture(image.url)
         isStreamed = wire.stream ?? false
         includesUsage = wire.stream_options?.include_usage ?? false
@@ -127,9 +134,6 @@ private struct Wire: Decodable {
             Problem(.unsupportedParameter, "\(name): \(expected).")
         }
         if let n, n != 1 { throw refuse("n", "only 1 is supported") }
-        if let response_format, response_format.type != "text" {
-            throw refuse("response_format", "only text is supported")
-        }
         if tools?.isEmpty == false || functions?.isEmpty == false { throw refuse("tools", "not supported") }
         if logprobs == true { throw refuse("logprobs", "not supported") }
         if stop != nil { throw refuse("stop", "not supported") }

@@ -82,7 +82,9 @@ public enum ProblemCode: String, Sendable, CaseIterable {
     case engineFailed = "engine_failed"
     /// There is no spool: frames are answered at once or not at all.
     case spoolDisabled = "spool_disabled"
-    /// The spool's disk takes no more at the moment.
+    /// The spool holds as much as it may, or its disk is full; finished frames go after a while.
+    case spoolFull = "spool_full"
+    /// The spool's disk takes nothing at the moment.
     case spoolUnavailable = "spool_unavailable"
     /// The daemon is not ready yet, or is going.
     case notReady = "not_ready"
@@ -106,6 +108,7 @@ public enum ProblemCode: String, Sendable, CaseIterable {
         case .unsupportedTransferCoding, .spoolDisabled: .notImplemented
         case .tooManyConnections, .bodyBudgetExhausted, .queueFull, .notReady, .spoolUnavailable: .serviceUnavailable
         case .inferenceTimeout, .expired: .gatewayTimeout
+        case .spoolFull: HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage")
         }
     }
 
@@ -147,6 +150,7 @@ public enum ProblemCode: String, Sendable, CaseIterable {
         case .inferenceTimeout: "There was no answer in time."
         case .engineFailed: "The model or the machine failed."
         case .spoolDisabled: "Pictures cannot be left here."
+        case .spoolFull: "There is no room for more pictures."
         case .spoolUnavailable: "Pictures cannot be left here at the moment."
         case .notReady: "The daemon is not ready."
         }
@@ -156,7 +160,7 @@ public enum ProblemCode: String, Sendable, CaseIterable {
     var retryAfter: Int? {
         switch self {
         case .tooManyConnections, .bodyBudgetExhausted, .queueFull, .notReady: 1
-        case .spoolUnavailable: 30
+        case .spoolUnavailable, .spoolFull: 30
         default: nil
         }
     }

@@ -1,9 +1,11 @@
 internal import CaptionService
+internal import FastVLM
 internal import HummingbirdCore
 
-/// The parameters after a path's question mark; each may stand once, and only those that are known.
+/// The parameters after a path's question mark; each may stand once, but for questions, and only those that are known.
 struct Query {
     private var values: [String: String] = [:]
+    private var questions: [PictureTasks.Question] = []
 
     init(_ request: Request, _ allowed: Set<String>) throws(Problem) {
         guard let query = request.uri.query else { return }
@@ -16,6 +18,10 @@ struct Query {
                 throw Problem(
                     .invalidParameter,
                     "Unknown parameter '\(name.prefix(64))'. Known here: \(allowed.sorted().joined(separator: ", ")).")
+            }
+            if name == "ask" {
+                questions.append(try Self.question(value))
+                continue
             }
             guard values.updateValue(value, forKey: name) == nil else {
                 throw Problem(.invalidParameter, "'\(name)' stands twice.")
@@ -78,5 +84,52 @@ extension Query {
             throw Problem(.invalidParameter, "prompt: expected 1 to \(PictureTasks.promptByteLimit) bytes.")
         }
         return text
+    }
+}
+
+extension Query {
+    /// What the request asks in place of what is asked of every frame; of what it does not say, `tasks` is kept.
+    ///
+    /// With questions alone there is no caption.
+    func apply(to tasks: PictureTasks) throws(Problem) -> PictureTasks {
+        var tasks = tasks
+        if let budget = try budget() { tasks.budget = budget }
+        let prompt = try prompt()
+        if let prompt { tasks.prompt = prompt }
+        guard !questions.isEmpty else { return tasks }
+        tasks.questions = questions
+        tasks.prompt = prompt ?? ""
+        do {
+            try tasks.validate(subject: "the request", place: "ask")
+        } catch {
+            throw Problem(.invalidParameter, error.message)
+        }
+        return tasks
+    }
+
+    /// What the request asks beside its picture, to be kept with it.
+    func spooled() throws(Problem) -> Spool.Request {
+        _ = try apply(to: PictureTasks())
+        return Spool.Request(prompt: try prompt(), budget: try budget(), questions: questions)
+    }
+
+    /// One question, `ID:TYPE:TEXT`, where TYPE is `text`, `boolean`, `integer`, `number` or `choice(RED|GREEN|…)`.
+    private static func question(_ value: String) throws(Problem) -> PictureTasks.Question {
+        let parts = value.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+        guard parts.count == 3, !parts[2].isEmpty else {
+            throw Problem(.invalidParameter, "ask: expected ID:TYPE:QUESTION, such as lamp:boolean:Is the lamp on?")
+        }
+        var (word, options) = (parts[1][...], [String]())
+        if word.hasPrefix("choice("), word.hasSuffix(")") {
+            options = word.dropFirst(7).dropLast().split(separator: "|", omittingEmptySubsequences: false).map(
+                String.init)
+            word = "choice"
+        }
+        do {
+            let type = try AnswerType(word: String(word), options: options)
+            return PictureTasks.Question(id: String(parts[0]), text: String(parts[2]), type: type)
+        } catch {
+            throw Problem(.invalidParameter, "ask: \(error.message)")
+        }
     }
 }

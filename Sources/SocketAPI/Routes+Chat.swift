@@ -1,4 +1,5 @@
 internal import CaptionService
+internal import FastVLM
 internal import HTTPTypes
 internal import HummingbirdCore
 internal import NIOCore
@@ -16,7 +17,7 @@ extension Routes {
         let (chat, held) = try await chatRequest(request)
         let completion = ChatCompletion(
             id: "chatcmpl-\(String(UInt64.random(in: 0...UInt64.max), radix: 36))",
-            created: Int(Timestamp.now.milliseconds / 1000), model: answerer.engine.model.name)
+            created: Int(Timestamp.now.milliseconds / 1000), model: answerer.engine.model.name, schema: chat.schema)
         guard chat.isStreamed else {
             let document = try await answer(
                 held, tasks: chat.tasks, origin: Self.chatOrigin, kind: .request, arrival: arrival)
@@ -32,7 +33,7 @@ extension Routes {
     private func chatRequest(_ request: Request) async throws(Problem) -> (ChatRequest, HeldBody) {
         let body = try await body(of: request)
         let chat = try ChatRequest(
-            body.bytes, limits: configuration.limits, tasks: configuration.tasks, model: answerer.engine.model,
+            body.bytes, limits: configuration.limits, tasks: asked(of: "chat"), model: answerer.engine.model,
             ladder: answerer.engine.ladder)
         return (chat, HeldBody(bytes: chat.picture, reservation: body.reservation))
     }
@@ -61,7 +62,7 @@ extension Routes {
             do throws(Problem) {
                 let document = try await answer(
                     held, tasks: chat.tasks, origin: Self.chatOrigin, kind: .request, arrival: arrival,
-                    onText: { reply, text in if reply == 0 { source.yield(.text(text)) } })
+                    onText: { reply, text in if reply == 0, chat.schema == nil { source.yield(.text(text)) } })
                 try Self.refuseWithoutAnswer(document)
                 source.yield(.end(document))
             } catch {
@@ -97,6 +98,11 @@ extension Routes {
                         let said = text.say(piece)
                         if !said.isEmpty { try await send(completion.chunk(.object([("content", .string(said))]))) }
                     case .end(let document):
+                        // Only whole is an object one.
+                        if chat.schema != nil {
+                            try await send(
+                                completion.chunk(.object([("content", .string(completion.content(document)))])))
+                        }
                         try await send(completion.lastChunk(document))
                         if chat.includesUsage { try await send(completion.usageChunk(document)) }
                         try await writer.write(ByteBuffer(string: "data: [DONE]\n\n"))
@@ -132,6 +138,31 @@ struct ChatCompletion: Sendable {
     /// Seconds since 1970.
     let created: Int
     let model: String
+    /// The form of the answer; nil for text.
+    let schema: JSONAnswerSchema?
+
+    /// What is said: an object of the form that was asked for, or the caption.
+    func content(_ document: SidecarDocument) -> String {
+        schema.map { $0.object(document) } ?? document.caption ?? ""
+    }
+
+    /// Each value of the object with its type and, where it was measured, its confidence.
+    private func answers(_ document: SidecarDocument) -> [(String, JSONOutput)] {
+        guard schema != nil else { return [] }
+        let answers = document.answers.map { answer in
+            let value: JSONOutput =
+                switch answer.answer {
+                case .string(let text): .string(text)
+                case .number(let number): .number(number)
+                case .boolean(let bool): .bool(bool)
+                case nil: .null
+                }
+            return JSONOutput.object(
+                [("id", .string(answer.id)), ("type", .string(answer.type)), ("answer", value)]
+                    + (answer.confidence.map { [("confidence", .number($0))] } ?? []))
+        }
+        return [("answers", .array(answers))]
+    }
 
     func whole(_ document: SidecarDocument) -> JSONOutput {
         object(
@@ -142,13 +173,13 @@ struct ChatCompletion: Sendable {
                     (
                         "message",
                         .object([
-                            ("role", .string("assistant")), ("content", .string(document.caption ?? "")),
+                            ("role", .string("assistant")), ("content", .string(content(document))),
                             ("refusal", .null),
                         ])
                     ),
                     ("logprobs", .null), ("finish_reason", .string(Self.finishReason(document))),
                 ])
-            ], [("usage", Self.usage(document)), ("timings", Self.timings(document))])
+            ], [("usage", Self.usage(document)), ("timings", Self.timings(document))] + answers(document))
     }
 
     func chunk(_ delta: JSONOutput) -> JSONOutput {
@@ -158,7 +189,7 @@ struct ChatCompletion: Sendable {
     func lastChunk(_ document: SidecarDocument) -> JSONOutput {
         object(
             "chat.completion.chunk", choices: [choice(.object([]), .string(Self.finishReason(document)))],
-            [("timings", Self.timings(document))])
+            [("timings", Self.timings(document))] + answers(document))
     }
 
     func usageChunk(_ document: SidecarDocument) -> JSONOutput {

@@ -1,6 +1,7 @@
 internal import CaptionService
 internal import Digests
 internal import Dispatch
+internal import Glibc
 internal import HTTPTypes
 internal import HummingbirdCore
 internal import Images
@@ -49,8 +50,10 @@ extension Routes {
     /// `POST /v1/frames`.
     func takeFrame(_ request: Request) async throws(Problem) -> Response {
         let arrival = ContinuousClock.now
-        let query = try Query(request, ["source", "budget_ms", "prompt"])
-        let (source, budget, prompt) = (try query.source(), try query.budget(), try query.prompt())
+        let query = try Query(request, ["source", "budget_ms", "prompt", "ask"])
+        let source = try query.source()
+        let tasks = try query.apply(to: asked(of: source ?? "frames"))
+        let spooled = try query.spooled()
         if let type = request.headers[.contentType]?.mediaType, !Self.pictureTypes.contains(type) {
             throw Problem(
                 .unsupportedMediaType, "Expected \(Self.pictureTypes.joined(separator: ", ")), or none.")
@@ -61,11 +64,8 @@ extension Routes {
         if isAsynchronous, spool == nil { throw Problem(.spoolDisabled) }
         let body = try await body(of: request)
         if isAsynchronous {
-            return try await keep(body, source: source ?? "socket", Spool.Request(prompt: prompt, budget: budget))
+            return try await keep(body, source: source ?? "socket", spooled)
         }
-        var tasks = configuration.tasks
-        if let budget { tasks.budget = budget }
-        if let prompt { tasks.prompt = prompt }
         let origin = "socket:\(source ?? "frames")"
         let answer = try await answer(
             body, tasks: tasks, origin: origin, kind: .request, arrival: arrival)
@@ -77,6 +77,11 @@ extension Routes {
         }
         guard let json = try? answer.json() else { throw Problem(.engineFailed) }
         return Response(json: json)
+    }
+
+    /// What is asked of every frame of `source` that does not say otherwise.
+    func asked(of source: String) -> PictureTasks {
+        configuration.tasks.filledIn(PromptFacts(file: "", folder: "", source: source, modified: ""))
     }
 
     static let pictureTypes = ["image/jpeg", "image/png", "application/octet-stream"]
@@ -141,19 +146,22 @@ extension Routes {
         }
         let logger = logger
         // The disk may take its time: not on a thread that others wait for.
-        let kept = await withCheckedContinuation { (continuation: CheckedContinuation<String?, Never>) in
+        let outcome = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<String, SidecarError>, Never>) in
             Self.spoolQueue.async {
-                do {
-                    continuation.resume(
-                        returning: try spool.keep(
-                            body.bytes, fileExtension: fileExtension, source: source, request: request))
-                } catch {
-                    logger.warning("\(error)")
-                    continuation.resume(returning: nil)
-                }
+                continuation.resume(
+                    returning: Result { () throws(SidecarError) in
+                        try spool.keep(body.bytes, fileExtension: fileExtension, source: source, request: request)
+                    })
             }
         }
-        guard let kept else { throw Problem(.spoolUnavailable) }
+        let kept: String
+        do {
+            kept = try outcome.get()
+        } catch {
+            logger.warning("\(error)")
+            throw Problem([ENOSPC, EDQUOT].contains(error.systemCode) ? .spoolFull : .spoolUnavailable)
+        }
         let name = String(kept.split(separator: "/").last ?? "")
         var response = Response(
             .accepted,

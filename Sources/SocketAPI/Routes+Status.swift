@@ -26,37 +26,11 @@ extension Routes {
             ]).bytes)
     }
 
-    /// `GET /v1/status`.
-    func status() -> Response {
-        if let statusText { return Response(json: Array(statusText().utf8)) }
-        let model = answerer.engine.model
-        let condition = answerer.condition.now
-        let health = DeviceHealth.sample()
-        let desk = answerer.desk
-        var members: [(String, JSONOutput)] = [
-            ("version", .string(Product.version)), ("ready", .bool(isReady())),
-            ("uptime_s", .integer(Int((ContinuousClock.now - started).components.seconds))),
-            (
-                "model",
-                .object([
-                    ("name", .string(model.name)), ("digest", .string(model.digest)),
-                    ("precision", .string(model.precision)),
-                ])
-            ),
-            ("queue", .integer(condition.waiting)),
-            ("oldest_wait_ms", .integer(Int((desk.oldestWait ?? .zero).milliseconds))),
-            ("frames", desk.counters.json),
-            (
-                "sources",
-                .object(desk.countersBySource.sorted { $0.key < $1.key }.map { ($0.key, $0.value.json) })
-            ),
-            ("connections", .integer(connections())), ("listeners", .integer(results.listenerCount)),
-            ("body_bytes", .integer(bodies.reserved)),
-            ("degraded", .array(condition.degraded.sorted().map { .string($0) })),
-        ]
-        if let resident = health.residentMiB { members.append(("rss_mb", .integer(resident))) }
-        if let temperature = health.temperature { members.append(("temperature_c", .number(temperature))) }
-        return Response(json: JSONOutput.object(members).bytes + [10])
+    /// Who uses the socket now.
+    var usage: ServiceStatus.Socket {
+        ServiceStatus.Socket(
+            connections: connections.count, refused: connections.refused, listeners: results.listenerCount,
+            bodyBytes: bodies.reserved)
     }
 
     /// `GET /v1/results?source=`: one JSON document a line, for as long as the client listens.

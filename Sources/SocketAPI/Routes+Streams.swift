@@ -9,16 +9,13 @@ extension Routes {
     ///
     /// Answered, when the body ends, with what became of the pictures of this source.
     func takeStream(_ request: Request, _ name: String) async throws(Problem) -> Response {
-        let query = try Query(request, ["budget_ms", "prompt"])
+        let query = try Query(request, ["budget_ms", "prompt", "ask"])
         guard Spool.isSourceName(name) else {
             throw Problem(.invalidParameter, "source: expected 1 to 64 letters, digits, '.', '_' and '-'.")
         }
-        var tasks = configuration.tasks
-        if let budget = try query.budget() { tasks.budget = budget }
-        if let prompt = try query.prompt() { tasks.prompt = prompt }
-        let asked = tasks
+        let tasks = try query.apply(to: asked(of: name))
         let stream = LiveStream(
-            origin: "stream:\(name)", number: answerer.desk.liveNumber(), tasks: asked, limit: configuration.limits.body
+            origin: "stream:\(name)", number: answerer.desk.liveNumber(), tasks: tasks, limit: configuration.limits.body
         )
         let reading = Task { () -> Problem? in
             do throws(Problem) {

@@ -12,12 +12,11 @@ struct Routes: Sendable {
     let results: ResultFeed
     let spool: Spool?
     let bodies: BodyBudget
-    let connections: @Sendable () -> Int
+    let connections: ConnectionLedger
     let isReady: @Sendable () -> Bool
-    let statusText: (@Sendable () -> String)?
-    let metricsText: @Sendable () -> String
+    let statusText: @Sendable (ServiceStatus.Socket) -> String
+    let metricsText: @Sendable (ServiceStatus.Socket) -> String
     let logger: Logger
-    let started = ContinuousClock.now
     /// Streams that are open: at the end each is told.
     let ending = Ending()
     let sources = SourceNumbers()
@@ -127,12 +126,12 @@ struct Routes: Sendable {
         case .chat: try await completeChat(request, connection)
         case .results: try sendResults(request, connection)
         case .models: models()
-        case .status: status()
+        case .status: Response(json: Array(statusText(usage).utf8) + [10])
         case .health: Response(text: "ok\n")
         case .readiness:
             if isReady() { Response(text: "ready\n") } else { throw Problem(.notReady) }
         case .metrics:
-            Response(text: metricsText(), type: "text/plain; version=0.0.4; charset=utf-8")
+            Response(text: metricsText(usage), type: "text/plain; version=0.0.4; charset=utf-8")
         }
     }
 

@@ -20,21 +20,21 @@ public struct SocketAPI: Service {
     ///   - results: Where every frame's result goes, and where listeners hear them.
     ///   - spool: Keeps frames that nobody waits for. The default, nil, takes none.
     ///   - isReady: What `/readyz` says. The default is yes.
-    ///   - statusText: What `/v1/status` says, as JSON. The default, nil, is what the socket knows by itself.
+    ///   - statusText: What `/v1/status` says, as JSON. The default is what the socket knows by itself.
     ///   - metricsText: What `/metrics` says, in Prometheus' text format. The default is nothing.
     ///   - onListening: Called when clients can connect.
     public init(
         _ configuration: Configuration, answerer: FrameAnswerer, results: ResultFeed, spool: Spool? = nil,
-        isReady: @escaping @Sendable () -> Bool = { true }, statusText: (@Sendable () -> String)? = nil,
-        metricsText: @escaping @Sendable () -> String = { "" }, logger: Logger,
+        isReady: @escaping @Sendable () -> Bool = { true },
+        statusText: @escaping @Sendable (ServiceStatus.Socket) -> String = { $0.json },
+        metricsText: @escaping @Sendable (ServiceStatus.Socket) -> String = { _ in "" }, logger: Logger,
         onListening: @escaping @Sendable () -> Void = {}
     ) {
         self.configuration = configuration
         connections = ConnectionLedger(configuration.limits)
-        let connections = connections
         routes = Routes(
             configuration: configuration, answerer: answerer, results: results, spool: spool,
-            bodies: BodyBudget(configuration.limits.bodies), connections: { connections.count }, isReady: isReady,
+            bodies: BodyBudget(configuration.limits.bodies), connections: connections, isReady: isReady,
             statusText: statusText, metricsText: metricsText, logger: logger)
         self.logger = logger
         self.onListening = onListening

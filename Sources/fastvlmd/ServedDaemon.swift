@@ -19,24 +19,11 @@ enum ServedDaemon {
         settings.tasks = told.tasks
         settings.allowedUsers = try Set(told.allowedUsers.map { try SocketAPI.userNumber($0) })
         settings.allowedGroups = try Set(told.allowedGroups.map { try SocketAPI.groupNumber($0) })
-        return [
-            SocketAPI(
-                settings, answerer: daemon.answerer, results: daemon.results,
-                spool: try told.spool.map { try Spool(path: $0) }, statusText: { daemon.statusText },
-                metricsText: { daemon.metricsText(frames: socketFrames(daemon.answerer.desk)) }, logger: logger)
-        ]
-    }
-
-    /// The frames that came over the socket; those of folders are counted where they are watched.
-    private static func socketFrames(_ desk: FrameDesk) -> [SourceFrames] {
-        desk.countersBySource.filter { !$0.key.hasPrefix("watch:") && !$0.key.hasPrefix("\(Spool.watchName):") }
-            .sorted { $0.key < $1.key }
-            .map { source, counters in
-                SourceFrames(
-                    source: source, received: counters.received,
-                    outcomes: Dictionary(
-                        uniqueKeysWithValues: FrameEnding.allCases.map { ($0.rawValue, counters[$0]) }),
-                    pending: ["waiting": counters.pending])
-            }
+        let spool = try told.spool.map { try Spool(path: $0, limits: told.spoolLimits) }
+        let socket = SocketAPI(
+            settings, answerer: daemon.answerer, results: daemon.results, spool: spool, isReady: { daemon.isReady },
+            statusText: { daemon.statusText(socket: $0) }, metricsText: { daemon.metricsText(socket: $0) },
+            logger: logger)
+        return (spool.map { [SpoolSweepService($0)] } ?? []) + [socket]
     }
 }

@@ -1,4 +1,5 @@
 import CaptionService
+import FastVLM
 import FoundationEssentials
 import Glibc
 import Sidecars
@@ -71,6 +72,89 @@ import Testing
         let spool = try Spool(path: folder.path)
         let error = #expect(throws: SidecarError.self) { try spool.keep([1], fileExtension: "jpg", source: name) }
         #expect(error?.kind == .invalid && folder.names.isEmpty)
+    }
+
+    @Test func noMoreIsKeptThanItMayHold() throws {
+        var limits = Spool.Limits()
+        limits.frames = 2
+        limits.bytes = 1000
+        let spool = try Spool(path: folder.path, limits: limits)
+        func keep(_ count: Int) throws {
+            _ = try spool.keep([UInt8](repeating: 1, count: count), fileExtension: "jpg", source: "a")
+        }
+        #expect(throws: SidecarError.self) { try keep(1001) }
+        try keep(600)
+        let tooLarge = #expect(throws: SidecarError.self) { try keep(401) }
+        #expect(tooLarge?.systemCode == EDQUOT)
+        try keep(400)
+        #expect(throws: SidecarError.self) { try keep(0) }
+        // One that starts anew counts what lies there.
+        let again = try Spool(path: folder.path, limits: limits)
+        #expect(throws: SidecarError.self) {
+            try again.keep([], fileExtension: "jpg", source: "b")
+        }
+        #expect(folder.names.count { $0.hasSuffix(".jpg") } == 2)
+    }
+
+    @Test func finishedFramesGoWithAllThatBelongsToThemOnceTheyAreOld() throws {
+        let spool = try Spool(path: folder.path)
+        let done = try spool.keep([1], fileExtension: "jpg", source: "a", request: .init(prompt: "x"))
+        let open = try spool.keep([2], fileExtension: "png", source: "a", request: .init(prompt: "y"))
+        for name in [done, "a/collected.jpg"] {
+            try Data([1]).write(to: URL(filePath: folder.path + "/" + name + ".fastvlm.json"))
+        }
+        func names() -> Set<String> { Set(folder.names.filter { $0.hasPrefix("a/") }) }
+        let all = names()
+        spool.sweep()
+        #expect(names() == all && all.count == 6)
+        spool.sweep(now: time(nil) + 7200)
+        #expect(all.subtracting(names()) == ["a/collected.jpg.fastvlm.json"])
+        spool.sweep(now: time(nil) + 86_500)
+        let note = "a/." + open.dropFirst(2) + ".request.json"
+        #expect(names() == [open, note])
+        // What somebody else took away takes its question and its folder with it.
+        unlink(folder.path + "/" + open)
+        spool.sweep(now: time(nil) + 86_500)
+        spool.sweep(now: time(nil) + 86_500)
+        #expect(folder.names.isEmpty)
+    }
+
+    @Test func roomIsMadeByTakingFinishedOnesAway() async throws {
+        var limits = Spool.Limits()
+        limits.frames = 1
+        let spool = try Spool(path: folder.path, limits: limits)
+        let name = try spool.keep([1], fileExtension: "jpg", source: "a")
+        #expect(throws: SidecarError.self) { try spool.keep([1], fileExtension: "jpg", source: "a") }
+        unlink(folder.path + "/" + name)
+        // It looks again, but not at once.
+        let deadline = ContinuousClock.now + .seconds(30)
+        while (try? spool.keep([1], fileExtension: "jpg", source: "a")) == nil {
+            try #require(ContinuousClock.now < deadline)
+            try await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func questionsOfAKeptFrameAreAskedInPlaceOfTheOthers() async throws {
+        let spool = try Spool(path: folder.path + "/spool")
+        let questions: [PictureTasks.Question] = [
+            .init(id: "lamp", text: "On?", type: .boolean),
+            .init(id: "word", text: "{source}?", type: .choice(["a", "b"])),
+        ]
+        _ = try spool.keep([1, 0xff, 0xd9], fileExtension: "jpg", source: "gate", request: .init(questions: questions))
+        let asked = Collected<PictureTasks>()
+        let engine = StubEngine(ladder: try PretendedDevice.ladder) { tasks, bytes, _ in
+            asked.add(tasks)
+            return StubEngine.report(tasks, caption: StubEngine.text(bytes))
+        }
+        try await withService(
+            on: folder, engine: engine,
+            configure: {
+                $0.watches = []
+                $0.socket = .init()
+                $0.socket?.spool = spool.path
+            }
+        ) { _ = try await $0.next(1) }
+        #expect(asked.all.map(\.prompt) == [""] && asked.all.first?.questions == questions)
     }
 }
 

@@ -34,7 +34,7 @@ import Testing
         let daemon = try ProgramProcess(Program.fastvlmd.path, ["--config", folder["fastvlmd.toml"]])
         try await eventually("it listens") { FileManager.default.fileExists(atPath: folder["api.sock"]) }
         let commands = try commands()
-        try #require(commands.count == 4)
+        try #require(commands.count == 5)
         let listening = try shell(commands[2].replacing("?source=gate", with: ""))
         try await eventually("somebody listens") {
             let status = Pipe()
@@ -54,6 +54,12 @@ import Testing
         #expect(document["status"] == "ok" && document["source.origin"] == "socket:gate")
         try SidecarSchema.expectKept(by: [document])
 
+        let typed = try await shell(commands[4]).ending()
+        let answers = try Sidecar(typed.output)
+        try SidecarSchema.expectKept(by: [answers])
+        #expect(typed.output.contains("\"type\":\"boolean\"") && typed.output.contains("\"type\":\"choice\""))
+        #expect(typed.output.split(separator: "\"confidence\":").count == 3 && !typed.output.contains("\"caption\""))
+
         let accepted = try await shell(commands[1]).ending()
         #expect(accepted.status == 0 && accepted.output.contains("\"status\":\"accepted\""), "\(accepted.output)")
         try await eventually("what was left is done") { !folder.sidecars().isEmpty }
@@ -65,7 +71,7 @@ import Testing
         #expect(ending.status == 0, "\(ending.errors)")
         // It heard both results, and its stream ended with the daemon.
         let heard = try await listening.ending()
-        #expect(heard.status == 0 && heard.outputLines.count == 2, "\(heard.output)")
+        #expect(heard.status == 0 && heard.outputLines.count == 3, "\(heard.output)")
         #expect(heard.output.contains("socket:gate") && heard.output.contains("spool:socket"))
         #expect(!FileManager.default.fileExists(atPath: folder["api.sock"]))
     }

@@ -16,6 +16,9 @@ private enum FuzzTarget: String, CaseIterable {
     case prompt
     case configuration
     case sidecar
+    case requests
+    case stream
+    case chat
 
     static let chosen: FuzzTarget = {
         let name = getenv("FUZZ_TARGET").map { String(cString: $0) } ?? ""
@@ -46,6 +49,9 @@ private enum FuzzTarget: String, CaseIterable {
             guard let text = String(validating: bytes, as: UTF8.self) else { return }
             _ = try? DaemonConfiguration(toml: text, file: "input")
         case .sidecar: _ = try? SidecarDocument(json: bytes)
+        case .requests: SocketInput.requests(bytes)
+        case .stream: SocketInput.stream(bytes)
+        case .chat: SocketInput.chat(bytes)
         }
     }
 

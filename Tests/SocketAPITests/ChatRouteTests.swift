@@ -84,7 +84,7 @@ import Testing
         .timeLimit(.minutes(1)),
         arguments: [
             ("\"n\":2", "unsupported_parameter"), ("\"tools\":[{}]", "unsupported_parameter"),
-            ("\"response_format\":{\"type\":\"json_object\"}", "unsupported_parameter"),
+            ("\"response_format\":{\"type\":\"grammar\"}", "unsupported_parameter"),
             ("\"stop\":\"x\"", "unsupported_parameter"), ("\"temperature\":3", "invalid_parameter"),
             ("\"max_tokens\":0", "invalid_parameter"), ("\"top_p\":-1", "invalid_parameter"),
             ("\"budget_ms\":0", "invalid_parameter"), ("\"max_tokens\":\"many\"", "invalid_json"),

@@ -20,6 +20,12 @@ import Testing
         #expect(answer.time < .seconds(10))
     }
 
+    private static var oneFrame: Spool.Limits {
+        var limits = Spool.Limits()
+        limits.frames = 1
+        return limits
+    }
+
     private static let post = "POST /v1/frames HTTP/1.1\nHost: x\n"
 
     private func plain(_ head: String, body: [UInt8] = [], halfClose: Bool = false) async throws -> Answer {
@@ -130,6 +136,12 @@ import Testing
             }
         case .spoolDisabled:
             try await withAPI { try await $0.post("/v1/frames", Pictures.china, more: "Prefer: respond-async\n") }
+        case .spoolFull:
+            try await withAPI(hasSpool: true, spoolLimits: Self.oneFrame) { api in
+                let first = try await api.post("/v1/frames", Pictures.china, more: "Prefer: respond-async\n")
+                #expect(first.status == 202)
+                return try await api.post("/v1/frames", Pictures.china, more: "Prefer: respond-async\n")
+            }
         case .spoolUnavailable:
             try await withAPI(hasSpool: true) { api in
                 try FileManager.default.removeItem(atPath: api.folder.path + "/spool")

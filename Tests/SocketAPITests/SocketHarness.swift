@@ -1,4 +1,5 @@
 import CaptionService
+import FastVLM
 import Foundation
 import LatencyBudget
 import Logging
@@ -43,8 +44,27 @@ struct StubEngine: PictureEngine {
             text: words.joined(), finishReason: "stop", promptTokens: 40, generatedTokens: words.count)
         return PictureReport(
             width: 64, height: 48, caption: tasks.prompt.isEmpty ? nil : reply,
-            answers: tasks.questions.map { _ in reply },
+            answers: tasks.questions.map { Self.answer($0, reply) },
             resolution: tasks.resolution ?? plan?.resolution ?? defaultResolution, visualTokens: 64, timings: .init())
+    }
+}
+
+extension StubEngine {
+    /// An answer of the question's type, with a confidence.
+    private static func answer(
+        _ question: PictureTasks.Question, _ reply: PictureReport.Reply
+    ) -> PictureReport.Reply {
+        let value: AnswerValue
+        switch question.type {
+        case .text: return reply
+        case .boolean: value = .boolean(true)
+        case .integer: value = .integer(-42)
+        case .number: value = .number(2.5)
+        case .choice(let options): value = .choice(options[1])
+        }
+        return PictureReport.Reply(
+            text: value.text, finishReason: "stop", promptTokens: 30, generatedTokens: 1, value: value, confidence: 0.75
+        )
     }
 }
 
@@ -113,6 +133,7 @@ struct RunningAPI: Sendable {
 @discardableResult
 func withAPI<Value: Sendable>(
     engine: StubEngine? = nil, desk: FrameDesk = FrameDesk(), feed: ResultFeed = ResultFeed(), hasSpool: Bool = false,
+    spoolLimits: Spool.Limits = .init(),
     isReady: @escaping @Sendable () -> Bool = { true }, failingPlanner: Bool = false,
     configure: (inout SocketAPI.Configuration) -> Void = { _ in },
     _ body: @escaping @Sendable (RunningAPI) async throws -> Value
@@ -129,8 +150,8 @@ func withAPI<Value: Sendable>(
     let (listening, begin) = AsyncStream.makeStream(of: Void.self)
     let service = SocketAPI(
         configuration, answerer: answerer, results: feed,
-        spool: hasSpool ? try Spool(path: folder.path + "/spool") : nil, isReady: isReady,
-        metricsText: { "fastvlm_up 1\n" }, logger: logger, onListening: { begin.yield() })
+        spool: hasSpool ? try Spool(path: folder.path + "/spool", limits: spoolLimits) : nil, isReady: isReady,
+        metricsText: { _ in "fastvlm_up 1\n" }, logger: logger, onListening: { begin.yield() })
     return try await testGracefulShutdown { trigger in
         async let run: Void = {
             defer { begin.finish() }
