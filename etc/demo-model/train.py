@@ -12,6 +12,7 @@ What makes it learn in a few hundred thousand pictures:
   value, word, panel. From the text alone the encoder finds nothing in this time.
 - The encoder runs once a picture; caption and questions share its tokens in one sequence in which none sees another.
 - The pictures begin small and cut to the panel, and end as they are, at every resolution of the ladder.
+- What is exported is the mean of the weights before and after the last act.
 """
 import argparse, datetime, json, os, signal, subprocess, sys, time, warnings
 
@@ -236,6 +237,9 @@ def work(a, rank):
 
     path = os.path.join(a.run, "state.pt")
     state = torch.load(path, map_location=device) if os.path.exists(path) else dict(seen=0, step=0)
+    if state["seen"] >= ACTS[-1][0]:
+        if rank == 0: print(f"already trained on {state['seen']} pictures; remove {path} to train anew", flush=True)
+        return
     until, act = next(x for x in ACTS if state["seen"] < x[0])
     if a.ranks > 1:
         dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{a.port + ACTS.index((until, act))}", rank=rank, world_size=a.ranks,
@@ -258,6 +262,7 @@ def work(a, rank):
         if state["act"] == act and not a.fresh_optimizer: optimizer.load_state_dict(state["optimizer"])
     until = min(until, a.pictures)
     if rank == 0:
+        if first == step: save(os.path.join(a.run, "before.pt"), model.state_dict())  # as the last act found it
         print(f"{sum(p.numel() for p in weights) / 1e6:.2f} M parameters in training, vocabulary {size}, "
               f"{len(pool)} pictures, from {seen}", flush=True)
     log = open(os.path.join(a.run, "log.jsonl"), "a") if rank == 0 else None
@@ -344,6 +349,10 @@ def work(a, rank):
 
 
 def finish(model, tokenizer, run):
+    """Exports the mean of the weights before and after the last act, which reads better than either."""
+    before = torch.load(os.path.join(run, "before.pt"), map_location="cpu")
+    after = model.cpu().state_dict()
+    model.load_state_dict({k: (v + before[k]) / 2 if v.is_floating_point() else v for k, v in after.items()})
     model.eval()
     out = os.path.join(run, "checkpoint")
     vocabulary.save(tokenizer, out)
