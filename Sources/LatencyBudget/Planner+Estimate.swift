@@ -53,7 +53,7 @@ extension Planner {
             let correction = corrections[index]
             let factor = exponential(correction.seeing)
             idle.decode *= factor
-            idle.preprocess *= factor
+            idle.preprocess *= factor * exponential(correction.preprocess)
             idle.vision *= factor
             idle.prefill *= exponential(correction.prefill)
             // An unmeasured rung may differ from the nominal shape.

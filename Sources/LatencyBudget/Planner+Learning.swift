@@ -25,6 +25,7 @@ extension Planner {
         let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
         correctRung(plan, seeingRatio: seeingRatio, prefillRatio: prefillRatio)
         seeing.observe(seeingRatio)
+        correctPreprocessing(plan, Self.ratio(measured.preprocess, plan.idle.preprocess * seeing.factor))
         if let work = plan.decoding { decoding.observe(work, took: measured.decode / seeing.factor) }
         prefill.observe(prefillRatio)
         generate.observe(Self.ratio(measured.generate, idleGenerate))
@@ -85,6 +86,17 @@ extension Planner {
         // Before a first frame nothing was predicted.
         guard isProfiled || seeing.observations > 0 else { return }
         residuals.observe(logarithm(actual / expected.total) / plan.deviation)
+    }
+
+    /// Moves a rung's share of resizing towards what the frame showed beside the present slowdown: at once by the first
+    /// frames, by a tenth later on, and never far by a single one.
+    private mutating func correctPreprocessing(_ plan: Plan, _ ratio: Double) {
+        guard let index = plan.index, corrections.indices.contains(index), plan.shape == plan.rung, ratio > 0 else {
+            return
+        }
+        let gain = max(0.1, 0.5 / (1 + Double(corrections[index].observations)))
+        let surprise = logarithm(ratio).bounded(to: -0.5...0.5)
+        corrections[index].preprocess = (corrections[index].preprocess + gain * surprise).bounded(to: -2...2)
     }
 
     /// Moves a rung's own correction a little towards what the frame showed beyond the present slowdown.

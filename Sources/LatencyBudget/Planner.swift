@@ -68,6 +68,8 @@ public struct Planner: Sendable {
         /// Logarithms.
         var seeing = 0.0
         var prefill = 0.0
+        /// Beside what is seeing's: resizing depends on the pictures that come, and was measured without a pause.
+        var preprocess = 0.0
         var observations = 0
     }
 

@@ -98,6 +98,25 @@ import Testing
         #expect(expected.isFinite && expected > 0)
     }
 
+    @Test func resizingThatTakesLongerThanMeasuredIsForetoldSoon() throws {
+        var random = SeededGenerator(seed: 5)
+        var planner = try Samples.planner([512])
+        var errors: [Double] = []
+        for index in 0..<60 {
+            let plan = try #require(planner.plan(PlanRequest(arrival: 1000, budget: 60_000), now: 1000).plan)
+            var measured = Samples.measured(plan, computing: random.noise(0.05))
+            measured.preprocess *= 1.9 * random.noise(0.05)
+            let expected = planner.prediction(of: plan, tokens: 20)
+            planner.observe(measured, tokens: 20, of: plan, met: true)
+            guard index >= 8 else { continue }
+            errors.append(abs(expected.preprocess / measured.preprocess - 1))
+            // What is resizing's is not the encoder's.
+            #expect(abs(expected.vision / measured.vision - 1) < 0.12)
+        }
+        errors.sort()
+        #expect(errors[errors.count / 2] < 0.08 && errors[errors.count * 95 / 100] < 0.2, "\(errors)")
+    }
+
     // MARK: - Black bars
 
     @Test func aRungWithoutBarsIsForetoldByWhatIsSeen() throws {
