@@ -87,16 +87,17 @@ extension Compute {
         let (width, channels) = (output.width, output.channels)
         let shape = QuantizedRows.Shape(columns: channels, for: weights.expand)
         // The more rows, the fewer are read twice for their neighbours; their 8-bit numbers should stay in a core's
-        // second-level cache, and every thread should have several bands.
-        let cached = 384 * 1024 / max(1, width * shape.stride)
-        let shared = (output.height + 2 * pool.threads - 1) / (2 * pool.threads)
-        let band = max(1, min(cached, shared))
+        // second-level cache, and every thread should have as many bands as the others, several where that is possible.
+        let cached = max(1, 384 * 1024 / max(1, width * shape.stride))
+        let turns = max(2, (output.height + cached * pool.threads - 1) / (cached * pool.threads))
+        let bands = min(output.height, turns * pool.threads)
+        let band = (output.height + bands - 1) / bands
         let floats = 2 * width * channels
         let mlpFloats = (fv_i8_mlp_scratch(Int32(weights.expand.outputs)) + 3) / 4
         let memory = scratch((floats + 15) / 16 * 16 + mlpFloats)
-        pool.loop((output.height + band - 1) / band) { index, worker in
-            let rows = index * band..<min((index + 1) * band, output.height)
-            let quantized = self.rows(of: worker, count: rows.count * width, shape)
+        pool.loop(bands) { index, worker in
+            let rows = output.height * index / bands..<output.height * (index + 1) / bands
+            let quantized = self.rows(of: worker, count: band * width, shape)
             for first in stride(from: rows.lowerBound, to: rows.upperBound, by: 2) {
                 let pair = first..<min(first + 2, rows.upperBound)
                 depthwise(input, weights.depthwise, rows: pair, into: memory[worker].base, gelu: false)
