@@ -130,6 +130,28 @@ import Testing
         #expect(error.code == .invalidValue && error.message.contains(key), "\(error.message)")
     }
 
+    @Test(arguments: [
+        ("prompt = \"What is at {source}?\"", nil),
+        ("prompt = \"{file}?\"", "socket.prompt holds '{file}', expected {source}"),
+        ("[[socket.questions]]\nid = \"a\"\nquestion = \"{modified}\"", "socket.questions.question holds '{modified}'"),
+        ("spool_mb = 5\nspool_frames = 7\nspool_hours = 2", nil), ("spool_mb = 0", "spool_mb"),
+        ("spool_frames = 1000001", "spool_frames"), ("spool_hours = 9000", "spool_hours"),
+    ])
+    func whatASocketMayBeTold(line: String, problem: String?) throws {
+        let text = "[model]\npath = \"/m\"\n[socket]\nspool = \"/s\"\n\(line)\n"
+        guard let problem else {
+            let configuration = try DaemonConfiguration(toml: text, file: "x")
+            #expect(try DaemonConfiguration(toml: configuration.toml, file: "y") == configuration)
+            let limits = try #require(configuration.socket).spoolLimits
+            if line.contains("spool_mb") {
+                #expect(limits.bytes == 5_000_000 && limits.frames == 7 && limits.keepsFinished == .seconds(7200))
+            }
+            return
+        }
+        let error = #expect(throws: ConfigurationError.self) { try DaemonConfiguration(toml: text, file: "x") }
+        #expect(error?.message.contains(problem) == true, "\(error?.message ?? "")")
+    }
+
     @Test func theSpoolIsAWatchedFolderOfItsOwn() {
         let watch = "[model]\npath = \"/m\"\n[socket]\nspool = \"/s/spool\"\n[[watch]]\npath = "
         #expect(failure(watch + "\"/s\"")?.code == .conflict)

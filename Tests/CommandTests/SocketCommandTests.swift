@@ -57,7 +57,7 @@ import Testing
         let typed = try await shell(commands[4]).ending()
         let answers = try Sidecar(typed.output)
         try SidecarSchema.expectKept(by: [answers])
-        #expect(typed.output.contains("\"type\":\"boolean\"") && typed.output.contains("\"type\":\"choice\""))
+        #expect(typed.output.contains("\"type\": \"boolean\"") && typed.output.contains("\"type\": \"choice\""))
         #expect(typed.output.split(separator: "\"confidence\":").count == 3 && !typed.output.contains("\"caption\""))
 
         let accepted = try await shell(commands[1]).ending()
