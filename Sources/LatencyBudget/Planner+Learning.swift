@@ -20,10 +20,12 @@ extension Planner {
         observeResidual(measured, seeingTime: seeingTime, tokens: tokens, idleGenerate: idleGenerate, plan)
 
         if let met, plan.whenLate == .expired { admission.observe(exceeded: !met) }
+        if plan.reason == .probe, let met { patience.tried(inTime: met, configuration.probeAfter) }
         let seeingRatio = Self.ratio(seeingTime, plan.idle.seeing)
         let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
         correctRung(plan, seeingRatio: seeingRatio, prefillRatio: prefillRatio)
         seeing.observe(seeingRatio)
+        correctPreprocessing(plan, Self.ratio(measured.preprocess, plan.idle.preprocess * seeing.factor))
         if let work = plan.decoding { decoding.observe(work, took: measured.decode / seeing.factor) }
         prefill.observe(prefillRatio)
         generate.observe(Self.ratio(measured.generate, idleGenerate))
@@ -84,6 +86,17 @@ extension Planner {
         // Before a first frame nothing was predicted.
         guard isProfiled || seeing.observations > 0 else { return }
         residuals.observe(logarithm(actual / expected.total) / plan.deviation)
+    }
+
+    /// Moves a rung's share of resizing towards what the frame showed beside the present slowdown: at once by the first
+    /// frames, by a tenth later on, and never far by a single one.
+    private mutating func correctPreprocessing(_ plan: Plan, _ ratio: Double) {
+        guard let index = plan.index, corrections.indices.contains(index), plan.shape == plan.rung, ratio > 0 else {
+            return
+        }
+        let gain = max(0.1, 0.5 / (1 + Double(corrections[index].observations)))
+        let surprise = logarithm(ratio).bounded(to: -0.5...0.5)
+        corrections[index].preprocess = (corrections[index].preprocess + gain * surprise).bounded(to: -2...2)
     }
 
     /// Moves a rung's own correction a little towards what the frame showed beyond the present slowdown.

@@ -6,7 +6,8 @@ public struct PlannerConfiguration: Sendable, Equatable {
     public var reserve: Double
     /// Frames that have to be fast before a slowdown is forgotten, 1...8. The default is 5.
     public var proof: Int
-    /// Frames in a row that seem hopeless before one of them is tried all the same. The default is 8.
+    /// Frames in a row that seem hopeless before one of them is tried all the same, where the last trials were late; the
+    /// first trials come sooner. The default is 8.
     public var probeAfter: Int
     /// The share of a rung's utility by which a dearer one has to be better to be worth its time, 0...0.5. What a rung is
     /// worth was measured on some hundred to thousand answers: less than a hundredth is not known to be a difference. The
@@ -60,14 +61,34 @@ public struct Planner: Sendable {
     /// The last rung of each source; allocated once.
     var sources = [LastChoice](repeating: LastChoice(), count: 64)
     var forecast = ArrivalForecast()
-    var hopeless = 0
+    var patience = Patience()
     var signals = DeviceSignals()
 
     struct RungCorrection: Sendable {
         /// Logarithms.
         var seeing = 0.0
         var prefill = 0.0
+        /// Beside what is seeing's: resizing depends on the pictures that come, and was measured without a pause.
+        var preprocess = 0.0
         var observations = 0
+    }
+
+    /// How many hopeless frames in a row are let go before one is tried: few at first, as most slowdowns are short, twice
+    /// as many after each trial that was late, and none after one in time, as it takes several to prove that a slowdown
+    /// is over.
+    struct Patience: Sendable {
+        var hopeless = 0
+        private var limit = 2
+
+        /// Counts one more hopeless frame; says whether it is to be tried.
+        mutating func isOver(_ most: Int) -> Bool {
+            hopeless += 1
+            return hopeless > min(limit, most.bounded(to: 0...1_000_000))
+        }
+
+        mutating func tried(inTime: Bool, _ most: Int) {
+            limit = inTime ? 0 : min(max(2, 2 * limit), most.bounded(to: 0...1_000_000))
+        }
     }
 
     struct LastChoice: Sendable {
@@ -160,7 +181,7 @@ public struct Planner: Sendable {
             chosen = (cheapest, 0, ladder.steps[index].utility[request.question])
         }
         guard let chosen else { return late(cheapest, request, left: left, now: now) }
-        hopeless = 0
+        patience = Patience()
         sources[slot] = LastChoice(index: chosen.estimate.index ?? -1, left: left, question: request.question)
         let indifference = indifference(chosen.utility, left)
         let reason: PlanReason =
@@ -192,11 +213,8 @@ public struct Planner: Sendable {
         guard left > 0 else { return .expired(.deadlinePassed) }
         // Frames that are not started teach nothing: without a trial now and then, a slowdown that is over would never
         // be noticed. Only frames that an idle device could answer are worth one.
-        hopeless += 1
-        if hopeless > configuration.probeAfter.bounded(to: 0...1_000_000),
-            min(cheapest.idle.total, cheapest.likely / 2) <= left
-        {
-            hopeless = 0
+        if patience.isOver(configuration.probeAfter), min(cheapest.idle.total, cheapest.likely / 2) <= left {
+            patience.hopeless = 0
             return .run(makePlan(cheapest, .probe, request, left: left, now: now))
         }
         return .expired(.belowLowestRung)

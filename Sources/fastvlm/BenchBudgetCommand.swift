@@ -10,8 +10,8 @@ struct BenchBudgetCommand: ParsableCommand {
         commandName: "budget", abstract: "Measure how well budgets are kept on this device.",
         discussion: """
             Shows the pictures of a folder one after the other with each budget, as a camera would, lets the planner choose \
-            the resolution, and prints misses and the error of predictions. With --hog the middle third has company: \
-            programs that keep every core busy; then it also says after how many frames the resolution followed.
+            the resolution, and prints misses and the error of predictions. With --hogs the middle third has company; \
+            then it also says after how many frames the resolution followed.
 
             A device that was not measured with this model is measured first; what was measured is kept in --state. With \
             --log a long measurement can be taken in parts: each run adds its frames to the file and reports on all that \
@@ -35,8 +35,9 @@ struct BenchBudgetCommand: ParsableCommand {
     @Option(help: "No frame is begun after that many seconds.")
     var seconds = 3600.0
 
-    @Flag(help: "Keep every core busy for the middle third of the frames.")
-    var hog = false
+    @Option(
+        help: "That many programs that compute without end run beside the middle third of the frames.")
+    var hogs = 0
 
     @Option(help: "What is asked about each picture.")
     var prompt = PictureTasks().prompt
@@ -66,6 +67,7 @@ struct BenchBudgetCommand: ParsableCommand {
         guard (3...1_000_000).contains(frames) else {
             throw ValidationError("--frames is \(frames), expected 3 to 1000000.")
         }
+        guard (0...64).contains(hogs) else { throw ValidationError("--hogs is \(hogs), expected 0 to 64.") }
         guard seconds > 0, seconds <= 1e6 else {
             throw ValidationError("--seconds is \(seconds), expected more than 0, at most 1000000.")
         }
@@ -119,7 +121,7 @@ struct BenchBudgetCommand: ParsableCommand {
         let bar = ProgressBar("measuring")
         defer { bar.finish() }
         for (place, budget) in budgets.enumerated() {
-            try run.run(budget: budget, part: part, count: frames, hog: hog, until: end) { frame in
+            try run.run(budget: budget, part: part, count: frames, hogs: hogs, until: end) { frame in
                 all.append(frame)
                 try file?.write(frame.line())
                 bar.show(place * frames + frame.index + 1, of: budgets.count * frames)
@@ -144,7 +146,8 @@ struct BenchBudgetCommand: ParsableCommand {
         }
         guard !wanted.isEmpty else {
             throw CommandFailure(
-                .setup, "Cannot use the pictures in '\(pictures)': there is no JPEG or PNG file, or the folder cannot be read.")
+                .setup,
+                "Cannot use the pictures in '\(pictures)': there is no JPEG or PNG file, or the folder cannot be read.")
         }
         return try wanted.sorted().prefix(256).map { try PictureFile(path: pictures + "/" + $0).bytes }
     }

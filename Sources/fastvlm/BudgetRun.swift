@@ -46,7 +46,7 @@ struct BudgetRun {
     let maxTokens: Int
     let missTarget: Double
 
-    /// Between an answer and the next picture, ms: as long as a camera of the budget's rate would leave at least.
+    /// Between an answer and the next picture, ms, as from a camera that is hardly slower than the answers.
     private static func pause(_ budget: Double) -> Double { min(50, max(2, 0.25 * budget)) }
 
     private var tasks: PictureTasks {
@@ -67,17 +67,19 @@ struct BudgetRun {
                 tokens: min(maxTokens, 24)
             ).total
         }
-        guard let low = times.min(), let high = times.max(), count > 1 else { return times.max().map { [2 * $0] } ?? [] }
+        guard let low = times.min(), let high = times.max(), count > 1 else {
+            return times.max().map { [2 * $0] } ?? []
+        }
         return (0..<count).map { 2 * low * pow(high / low, Double($0) / Double(count - 1)) }
     }
 
     /// Answers frames `range` of a part of `count`.
     ///
     /// - Parameters:
-    ///   - hog: Whether the middle third has company.
+    ///   - hogs: Programs that compute without end beside the middle third.
     ///   - answered: Told of each frame.
     func run(
-        budget: Double, part: Int, count: Int, hog wantsHog: Bool, until end: ContinuousClock.Instant,
+        budget: Double, part: Int, count: Int, hogs: Int, until end: ContinuousClock.Instant,
         answered: (Frame) throws -> Void
     ) throws {
         let logger = Logger(label: "budget") { _ in SwiftLogNoOpLogHandler() }
@@ -93,9 +95,9 @@ struct BudgetRun {
         defer { hog.stop() }
         for index in 0..<count where ContinuousClock.now < end {
             usleep(UInt32(Self.pause(budget) * 1000))
-            if wantsHog, index == count / 3 { hog.start(threads: reader.threads) }
-            if wantsHog, index == 2 * count / 3 { hog.stop() }
-            let phase = !wantsHog ? "quiet" : index < count / 3 ? "before" : index < 2 * count / 3 ? "hog" : "after"
+            if index == count / 3 { hog.start(hogs) }
+            if index == 2 * count / 3 { hog.stop() }
+            let phase = hogs == 0 ? "quiet" : index < count / 3 ? "before" : index < 2 * count / 3 ? "hog" : "after"
             var frame = Frame(
                 budget: budget, part: part, index: index, phase: phase, time: 0, resolution: nil, reason: "",
                 isMet: false, tokens: 0)
@@ -138,12 +140,12 @@ struct BudgetRun {
     }
 }
 
-/// A program of its own that computes for nothing on some threads.
+/// Programs that compute for nothing.
 private final class Hog {
     private var processes: [pid_t] = []
 
-    func start(threads: Int) {
-        for _ in 0..<max(1, threads) {
+    func start(_ count: Int) {
+        for _ in 0..<count {
             var process = pid_t()
             let arguments = ["/bin/sh", "-c", "while :; do :; done"]
             var pointers = arguments.map { strdup($0) }

@@ -10,8 +10,8 @@ internal import ModelFiles
 /// resolution that the planner chooses.
 ///
 /// All of them take turns, a block of pictures each, so that a device that becomes slower does so for all alike. Before
-/// every frame, planned or not, there is the same pause: frames that come as soon as the one before is answered would
-/// look like a crowd, to which the planner gives way, and a processor that has rested takes longer.
+/// every frame, planned or not, there is the same short pause: frames that come as soon as the one before is answered
+/// would look like a crowd, to which the planner gives way, and a processor that has rested takes longer.
 struct BudgetedAccuracy {
     /// What became of one question.
     struct Frame: Codable {

@@ -51,6 +51,22 @@ import Testing
         #expect(planner.plan(request(60_000, question: .text), now: 1000).plan?.rung == Rung(pixels: 1024))
     }
 
+    @Test func aDearerRungHasToBeMeasurablyBetter() throws {
+        let ladder = try Ladder([
+            Ladder.Step(Rung(pixels: 256), utility: Utility(general: 70)),
+            Ladder.Step(Rung(pixels: 512), utility: Utility(general: 77.2)),
+            Ladder.Step(Rung(pixels: 1024), utility: Utility(general: 77.5)),
+        ])
+        var planner = Planner(ladder: ladder, model: Samples.model)
+        let plan = try #require(planner.plan(request(60_000), now: 1000).plan)
+        #expect(plan.rung == Rung(pixels: 512))
+        #expect(plan.reason == .best)
+        // Time that nobody counts may be spent, and who wants the difference gets it.
+        #expect(planner.plan(request(nil), now: 1000).plan?.rung == Rung(pixels: 1024))
+        var exact = Planner(ladder: ladder, model: Samples.model, configuration: PlannerConfiguration(indifference: 0))
+        #expect(exact.plan(request(60_000), now: 1000).plan?.rung == Rung(pixels: 1024))
+    }
+
     @Test func belowTheLowestRungFramesExpireOrAreAnsweredLate() throws {
         var planner = try Samples.planner()
         let budget = 0.5 * Samples.time(256)
@@ -287,6 +303,30 @@ import Testing
         }
         #expect(probes >= 1)
         #expect(answered > 100)
+    }
+
+    @Test func afterATrialInTimeTheNextOneFollowsAtOnce() throws {
+        var planner = try Samples.planner()
+        for _ in 0..<20 {
+            let plan = try #require(planner.plan(request(60_000), now: 1000).plan)
+            planner.observe(Samples.measured(plan, computing: 3, memory: 3), tokens: 20, of: plan, met: true)
+        }
+        let budget = 2 * Samples.time(256)
+        var answered: [Bool] = []
+        for index in 0..<40 {
+            let slow = index < 20 ? 3.0 : 1
+            guard let plan = planner.plan(request(budget), now: 1000).plan else {
+                answered.append(false)
+                continue
+            }
+            answered.append(true)
+            planner.observe(
+                Samples.measured(plan, computing: slow, memory: slow), tokens: 20, of: plan, met: slow == 1)
+        }
+        // Beside the load few are tried; once it is over one trial is enough for all that follow.
+        #expect(answered[..<20].count { $0 } <= 3, "\(answered)")
+        let first = try #require(answered[20...].firstIndex(of: true))
+        #expect(first <= 29 && answered[first...].allSatisfy { $0 }, "\(answered)")
     }
 
     @Test func givesUpOnlyWhatCannotBeInTime() throws {
