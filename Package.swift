@@ -118,8 +118,8 @@ let package = Package(
         .testTarget(
             name: "CaptionServiceTests",
             dependencies: [
-                "CaptionService", "FastVLM", "FrameSources", "Kernels", "LatencyBudget", "ModelFiles", "ServiceManager",
-                "Sidecars",
+                "CaptionService", "FastVLM", "FrameSources", "Images", "Kernels", "LatencyBudget", "ModelFiles",
+                "ServiceManager", "Sidecars",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ], swiftSettings: swiftSettings),

@@ -47,7 +47,7 @@ struct BudgetRun {
     let missTarget: Double
 
     /// Between an answer and the next picture, ms, as from a camera that is hardly slower than the answers.
-    private static func pause(_ budget: Double) -> Double { min(50, max(2, 0.25 * budget)) }
+    static func pause(_ budget: Double) -> Double { min(50, max(2, 0.25 * budget)) }
 
     private var tasks: PictureTasks {
         var tasks = PictureTasks()

@@ -97,7 +97,7 @@ struct BudgetedAccuracy {
                 .usage, "Cannot run the planner at \(resolutions) px: the model's ladder has none of them.")
         }
         let planners = try Self.planners(reader, ladder, budgets, usual: first.bytes)
-        let pause = UInt32(min(2 * (budgets.min() ?? 0), 60_000) * 1000)
+        let pause = UInt32(BudgetRun.pause(budgets.min() ?? 0) * 1000)
         var done = 0
         for start in stride(from: 0, to: pictures.count, by: Self.block) {
             let block = pictures[start..<min(start + Self.block, pictures.count)]

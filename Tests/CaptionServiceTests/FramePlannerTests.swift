@@ -1,5 +1,6 @@
 import CaptionService
 import FoundationEssentials
+import Images
 import LatencyBudget
 import Logging
 import Testing
@@ -68,6 +69,40 @@ import Testing
         planner.keepWhatWasLearned()
         #expect(throws: ProfileStoreError.self) {
             try store.save(.instant(DeviceProfile.someIdentity, resolutions: [256]))
+        }
+    }
+
+    @Test(arguments: [32, 128, 320, 321, 512, 1024])
+    func whatIsKnownOfAFileIsWhatTheDecoderGives(pixels: Int) throws {
+        for name in ["china", "flower"] {
+            let path = BudgetedModelTests.project + "/etc/photographs/\(name).jpg"
+            let bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
+            var known = frame(budget: 100)
+            known.read(headerOf: bytes)
+            let picture = try #require(known.picture)
+            let decoded = try ImageDecoder().decode(bytes, covering: pixels)
+            #expect(picture.coding == .jpeg && picture.bytes == Double(bytes.count))
+            #expect(picture.decodedPixels(for: Rung(pixels: pixels)) == Double(decoded.width * decoded.height))
+            #expect(known.sourceSide == max(picture.width, picture.height))
+            #expect(known.sourcePixels == Double(picture.width * picture.height))
+        }
+        var unknown = frame(budget: 100)
+        unknown.read(headerOf: [1, 2, 3])
+        #expect(unknown.picture == nil && unknown.sourcePixels == nil)
+    }
+
+    @Test func aPictureWithoutItsBarsIsPlannedWithoutThem() throws {
+        let planner = try planner(store)
+        var wide = frame(budget: 1e6)
+        wide.picture = EncodedPicture(.jpeg, bytes: 1000, width: 1920, height: 1080)
+        for (aspect, height) in [(PictureAspect.square, 1.0), (.native, 9.0 / 16)] {
+            wide.tasks.aspect = aspect
+            guard case .run(let plan) = planner.plan(wide) else {
+                Issue.record("expired")
+                return
+            }
+            let side = plan.plan.rung.width
+            #expect(plan.plan.shape == Rung(width: side, height: (Int(Double(side) * height) + 63) / 64 * 64))
         }
     }
 

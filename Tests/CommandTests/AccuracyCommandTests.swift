@@ -164,6 +164,36 @@ import Testing
         }
     }
 
+    @Test func aMeasurementWithBudgetsCanBeTakenInParts() async throws {
+        let folder = try TemporaryFolder()
+        func part(_ more: String...) async throws -> Ending {
+            try await ProgramProcess(
+                Program.fastvlm.path,
+                [
+                    "bench", "accuracy", "--dataset", Demo.pictures, "--model", Demo.model, "--resolutions", "128",
+                    "--types", "panel", "--budgets", "60000", "--json", "--log", folder["frames.jsonl"],
+                ] + more
+            ).ending()
+        }
+        let first = try await part("--limit", "2")
+        #expect(try objects(first.output).compactMap { $0["count"] as? Int } == [2, 2])
+        let second = try await part("--skip", "2")
+        try #require(second.status == 0, "\(second.errors)")
+        #expect(try objects(second.output).compactMap { $0["count"] as? Int } == [5, 5])
+        #expect(try objects(at: folder["frames.jsonl"]).count == 10)
+        // The five pictures at once come to the same answers.
+        let whole = try await run(
+            .fastvlm, "bench", "accuracy", "--dataset", Demo.pictures, "--model", Demo.model, "--resolutions", "128",
+            "--types", "panel", "--budgets", "60000", "--json")
+        func right(_ ending: Ending) throws -> [Double] {
+            try objects(ending.output).compactMap { $0["accuracy_at_any_time"] as? Double }
+        }
+        #expect(try right(whole) == right(second))
+        // Other budgets are another measurement.
+        try await part("--budgets", "50000").expectOneError(3, "planner 60000", "Give the same ones")
+        try await part("--skip", "-1").expectWrongUsage("--skip is -1")
+    }
+
     @Test func anAnswerWithinABudgetSaysWhatBecameOfIt() async throws {
         let folder = try TemporaryFolder()
         let ending = try await run(
