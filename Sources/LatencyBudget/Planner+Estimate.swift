@@ -68,7 +68,8 @@ extension Planner {
         let deviation =
             likely > 0 ? present.deviation.applied(to: expected).total / likely + doubt : doubt
         return Estimate(
-            rung: rung, shape: shape, index: index, decoding: work, idle: idle, context: context, likely: likely, deviation: deviation,
+            rung: rung, shape: shape, index: index, decoding: work, idle: idle, context: context, likely: likely,
+            deviation: deviation,
             bound: likely * exponential(residuals.margin * deviation))
     }
 
@@ -121,8 +122,10 @@ extension Planner {
         usual.generate = likeliest.generate * model.generation(of: tokens, context: estimate.context)
         let start = now.isFinite ? now : 0
         return Plan(
-            rung: estimate.rung, shape: estimate.shape, reason: reason, deadline: start + left, tokenLimit: limit, minimumTokens: minimum,
-            predicted: usual, bound: estimate.bound, index: estimate.index, idle: estimate.idle, decoding: estimate.decoding,
+            rung: estimate.rung, shape: estimate.shape, reason: reason, deadline: start + left, tokenLimit: limit,
+            minimumTokens: minimum,
+            predicted: usual, bound: estimate.bound, index: estimate.index, idle: estimate.idle,
+            decoding: estimate.decoding,
             slowdown: slowdown,
             tokenFactor: likeliest.generate,
             deviation: estimate.deviation, context: estimate.context,

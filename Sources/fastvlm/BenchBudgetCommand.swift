@@ -146,7 +146,8 @@ struct BenchBudgetCommand: ParsableCommand {
         }
         guard !wanted.isEmpty else {
             throw CommandFailure(
-                .setup, "Cannot use the pictures in '\(pictures)': there is no JPEG or PNG file, or the folder cannot be read.")
+                .setup,
+                "Cannot use the pictures in '\(pictures)': there is no JPEG or PNG file, or the folder cannot be read.")
         }
         return try wanted.sorted().prefix(256).map { try PictureFile(path: pictures + "/" + $0).bytes }
     }

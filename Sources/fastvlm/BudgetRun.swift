@@ -67,7 +67,9 @@ struct BudgetRun {
                 tokens: min(maxTokens, 24)
             ).total
         }
-        guard let low = times.min(), let high = times.max(), count > 1 else { return times.max().map { [2 * $0] } ?? [] }
+        guard let low = times.min(), let high = times.max(), count > 1 else {
+            return times.max().map { [2 * $0] } ?? []
+        }
         return (0..<count).map { 2 * low * pow(high / low, Double($0) / Double(count - 1)) }
     }
 

@@ -71,7 +71,8 @@ struct BudgetRunReport {
     var rows: [Row] {
         budgets.flatMap { budget in
             let all = frames.filter { $0.budget == budget }
-            let phases = [("quiet", ["quiet"])] + ["before", "hog", "after"].map { ($0, [$0]) }
+            let phases =
+                [("quiet", ["quiet"])] + ["before", "hog", "after"].map { ($0, [$0]) }
                 + [("hog run", ["before", "hog", "after"])]
             return phases.compactMap { name, members in row(name, budget, all.filter { members.contains($0.phase) }) }
         }

@@ -77,27 +77,27 @@ import Testing
         for name in ["china", "flower"] {
             let path = BudgetedModelTests.project + "/etc/photographs/\(name).jpg"
             let bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
-            var frame = frame(budget: 100)
-            frame.read(headerOf: bytes)
-            let picture = try #require(frame.picture)
+            var known = frame(budget: 100)
+            known.read(headerOf: bytes)
+            let picture = try #require(known.picture)
             let decoded = try ImageDecoder().decode(bytes, covering: pixels)
             #expect(picture.coding == .jpeg && picture.bytes == Double(bytes.count))
             #expect(picture.decodedPixels(for: Rung(pixels: pixels)) == Double(decoded.width * decoded.height))
-            #expect(frame.sourceSide == max(picture.width, picture.height))
-            #expect(frame.sourcePixels == Double(picture.width * picture.height))
+            #expect(known.sourceSide == max(picture.width, picture.height))
+            #expect(known.sourcePixels == Double(picture.width * picture.height))
         }
-        var frame = frame(budget: 100)
-        frame.read(headerOf: [1, 2, 3])
-        #expect(frame.picture == nil && frame.sourcePixels == nil)
+        var unknown = frame(budget: 100)
+        unknown.read(headerOf: [1, 2, 3])
+        #expect(unknown.picture == nil && unknown.sourcePixels == nil)
     }
 
     @Test func aPictureWithoutItsBarsIsPlannedWithoutThem() throws {
         let planner = try planner(store)
-        var frame = frame(budget: 1e6)
-        frame.picture = EncodedPicture(.jpeg, bytes: 1000, width: 1920, height: 1080)
+        var wide = frame(budget: 1e6)
+        wide.picture = EncodedPicture(.jpeg, bytes: 1000, width: 1920, height: 1080)
         for (aspect, height) in [(PictureAspect.square, 1.0), (.native, 9.0 / 16)] {
-            frame.tasks.aspect = aspect
-            guard case .run(let plan) = planner.plan(frame) else {
+            wide.tasks.aspect = aspect
+            guard case .run(let plan) = planner.plan(wide) else {
                 Issue.record("expired")
                 return
             }
