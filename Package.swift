@@ -89,7 +89,8 @@ let package = Package(
         .executableTarget(
             name: "fastvlm",
             dependencies: [
-                "CaptionService", "Digests", "FastVLM", "FrameSources", "Images", "Kernels", "LatencyBudget", "ModelFiles",
+                "CaptionService", "Digests", "FastVLM", "FrameSources", "Images", "Kernels", "LatencyBudget",
+                "ModelFiles",
                 "Plots", "Sidecars",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -109,7 +110,8 @@ let package = Package(
         .testTarget(
             name: "ImagesTests", dependencies: ["Images"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(
-            name: "FastVLMTests", dependencies: ["FastVLM", "Images", "Kernels", "ModelFiles"], swiftSettings: swiftSettings),
+            name: "FastVLMTests", dependencies: ["FastVLM", "Images", "Kernels", "ModelFiles"],
+            swiftSettings: swiftSettings),
         .testTarget(name: "PlotsTests", dependencies: ["Plots"], swiftSettings: swiftSettings),
         .testTarget(name: "LatencyBudgetTests", dependencies: ["LatencyBudget"], swiftSettings: swiftSettings),
         .testTarget(name: "SidecarsTests", dependencies: ["Sidecars"], swiftSettings: swiftSettings),
@@ -143,7 +145,8 @@ let package = Package(
         .testTarget(name: "FaultTests", dependencies: ["StubDaemon"], swiftSettings: swiftSettings),
         // The two programs as a person runs them.
         .testTarget(
-            name: "CommandTests", dependencies: ["fastvlm", "fastvlmd"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
+            name: "CommandTests", dependencies: ["fastvlm", "fastvlmd"], exclude: ["Fixtures"],
+            swiftSettings: swiftSettings),
     ]
 )
 

@@ -65,7 +65,8 @@ public struct Daemon: Sendable {
     ///   - onCommit: Told of each result when its sidecar is on the disk.
     public init(
         _ configuration: DaemonConfiguration, engine: any PictureEngine, planner: FramePlanner? = nil,
-        journal: InFlightJournal? = nil, heartbeat: Heartbeat = Heartbeat(), requiresFolders: Bool = false, degraded: Set<String> = [],
+        journal: InFlightJournal? = nil, heartbeat: Heartbeat = Heartbeat(), requiresFolders: Bool = false,
+        degraded: Set<String> = [],
         options: FolderSourceOptions = .init(), place: Place = Place(), logger: Logger,
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {

@@ -88,7 +88,9 @@ extension PictureTasks {
             entry["question"] = question.text
             entry["type"] = question.type.word
             if case .choice(let options) = question.type { entry["options"] = TOMLArray(options) }
-            if question.needs != PictureTasks.Question.usualNeeds(of: question.type) { entry["needs"] = question.needs.rawValue }
+            if question.needs != PictureTasks.Question.usualNeeds(of: question.type) {
+                entry["needs"] = question.needs.rawValue
+            }
             questions.append(entry)
         }
         if !self.questions.isEmpty { table["questions"] = questions }

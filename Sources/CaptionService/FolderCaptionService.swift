@@ -37,7 +37,8 @@ public struct FolderCaptionService: Service {
     public init(
         _ configuration: DaemonConfiguration, engine: any PictureEngine, planner: FramePlanner? = nil,
         journal: InFlightJournal? = nil, memory: MemoryBudget = MemoryBudget(limit: 64 << 20),
-        options: FolderSourceOptions = .init(), requiresFolders: Bool = false, degraded: Set<String> = [], heartbeat: Heartbeat = Heartbeat(), logger: Logger,
+        options: FolderSourceOptions = .init(), requiresFolders: Bool = false, degraded: Set<String> = [],
+        heartbeat: Heartbeat = Heartbeat(), logger: Logger,
         onWatching: @escaping @Sendable () -> Void = {},
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
@@ -50,14 +51,16 @@ public struct FolderCaptionService: Service {
             : nil
         try self.init(
             configuration, answerer: FrameAnswerer(engine: engine, planner: planner, degraded: degraded),
-            journal: journal, memory: memory, options: options, requiresFolders: requiresFolders, heartbeat: heartbeat, logger: logger,
+            journal: journal, memory: memory, options: options, requiresFolders: requiresFolders, heartbeat: heartbeat,
+            logger: logger,
             onWatching: onWatching, onCommit: onCommit)
     }
 
     /// As the other, for folders that share the engine with other sources.
     public init(
         _ configuration: DaemonConfiguration, answerer: FrameAnswerer, journal: InFlightJournal? = nil,
-        memory: MemoryBudget = MemoryBudget(limit: 64 << 20), options: FolderSourceOptions = .init(), requiresFolders: Bool = false, heartbeat: Heartbeat = Heartbeat(),
+        memory: MemoryBudget = MemoryBudget(limit: 64 << 20), options: FolderSourceOptions = .init(),
+        requiresFolders: Bool = false, heartbeat: Heartbeat = Heartbeat(),
         logger: Logger, onWatching: @escaping @Sendable () -> Void = {},
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {

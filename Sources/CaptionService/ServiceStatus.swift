@@ -137,7 +137,8 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
     public var throttled: Bool?
 
     enum CodingKeys: String, CodingKey {
-        case schema, generator, state, started, model, kernels, folders, sources, socket, queue, budget, configuration, degraded,
+        case schema, generator, state, started, model, kernels, folders, sources, socket, queue, budget, configuration,
+            degraded,
             throttled
         case oldestPending = "oldest_pending_s"
         case lastResult = "last_result"

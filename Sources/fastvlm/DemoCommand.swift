@@ -12,8 +12,7 @@ struct DemoCommand: AsyncParsableCommand {
         commandName: "demo", abstract: "See it work: the daemon, the bundled model and a handful of pictures.",
         discussion: """
             Watches a folder of its own as fastvlmd does, drops pictures of machine front panels in, and shows what comes \
-            of each. The bundled model reads panels and nothing else; displays it misreads often. Nothing is fetched and \
-            no network is used.
+            of each. The bundled model reads panels and nothing else. Nothing is fetched and no network is used.
             """)
 
     @Option(

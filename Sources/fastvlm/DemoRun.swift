@@ -1,5 +1,6 @@
 internal import CaptionService
 internal import FoundationEssentials
+internal import FrameSources
 internal import LatencyBudget
 internal import Logging
 internal import ModelFiles
@@ -49,7 +50,8 @@ struct DemoRun {
                 : FramePlanner(ladder: engine.ladder, store: store, signals: { .sample() }, logger: logger),
             requiresFolders: true, logger: logger, onCommit: { continuation.yield($0) })
         let visitor = Visitor(
-            pictures: pictures, folder: folder, watched: watched, results: results,
+            pictures: pictures, folder: folder, watched: watched, isWatched: { service.counters.scans > 0 },
+            results: results,
             show: { json ? try line($0) : describe($0) })
         try await ServiceGroup(
             configuration: ServiceGroupConfiguration(
@@ -113,7 +115,7 @@ struct DemoRun {
             isBundled
             ? """
             \(model.name) is a small model of the project's own: it reads the front panels of machines and nothing else, \
-            and misreads displays often.
+            and misreads about one display in sixteen.
             """ : "\(model.name), \(model.precision.rawValue)."
         return Console.printable(
             "\(what)\nA folder is watched as fastvlmd does it, and pictures are dropped in. \(time)")
@@ -136,11 +138,14 @@ private struct Visitor: Service {
     let pictures: [String]
     let folder: String
     let watched: String
+    let isWatched: @Sendable () -> Bool
     let results: AsyncStream<CommittedResult>
     let show: @Sendable (CommittedResult) throws -> String
 
     func run() async throws {
         try await cancelWhenGracefulShutdown {
+            // What comes before is found lying there: it has to settle, and its time begins when its turn comes.
+            while !isWatched() { try await Task.sleep(for: .milliseconds(5)) }
             var results = results.makeAsyncIterator()
             for picture in pictures {
                 try drop(picture)

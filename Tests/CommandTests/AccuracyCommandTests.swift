@@ -191,7 +191,7 @@ import Testing
         #expect(try right(whole) == right(second))
         // Other budgets are another measurement.
         try await part("--budgets", "50000").expectOneError(3, "planner 60000", "Give the same ones")
-        try await part("--skip", "-1").expectWrongUsage("--skip is -1")
+        try await part("--skip=-1").expectWrongUsage("--skip is -1")
     }
 
     @Test func anAnswerWithinABudgetSaysWhatBecameOfIt() async throws {

@@ -83,8 +83,9 @@ import Testing
     private func withTwoDescriptors(_ body: (Int32) throws -> Void) throws {
         var ends: [Int32] = [-1, -1]
         try #require(pipe(&ends) == 0)
-        // Numbers that nobody else takes meanwhile.
-        let first: Int32 = 700
+        // High numbers, which nobody else takes meanwhile, and the one behind them is not open.
+        let first = try #require(
+            (Int32(700)..<1000).first { first in (first...first + 2).allSatisfy { fcntl($0, F_GETFD) < 0 } })
         for (index, end) in ends.enumerated() {
             try #require(dup2(end, first + Int32(index)) >= 0)
             close(end)
