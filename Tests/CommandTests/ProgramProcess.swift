@@ -62,6 +62,8 @@ final class ProgramProcess: Sendable {
             continuation.finish()
         }
         try process.run()
+        // The program has its own copies.
+        for handle in [input, output, errors] { try handle.close() }
     }
 
     deinit {
