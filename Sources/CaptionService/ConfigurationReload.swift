@@ -47,7 +47,7 @@ actor ConfigurationReload {
             let old = state.now.configuration
             let changes = try await folders.apply(new)
             var kept = new
-            let waiting = Self.takeBackWhatWaits(in: &kept, old)
+            let waiting = Self.takeBackWhatWaits(in: &kept, old, canPlan: folders.answerer.planner != nil)
             state.change {
                 $0.configuration = kept
                 $0.problem = nil
@@ -77,15 +77,19 @@ actor ConfigurationReload {
     }
 
     /// The model, the socket and how time is planned are made once: what the file says of them now waits for the next start.
-    private static func takeBackWhatWaits(in new: inout DaemonConfiguration, _ old: DaemonConfiguration) -> [String] {
+    ///
+    /// - Parameter canPlan: Whether budgets that come now can be followed.
+    private static func takeBackWhatWaits(
+        in new: inout DaemonConfiguration, _ old: DaemonConfiguration, canPlan: Bool
+    ) -> [String] {
         var waiting: [String] = []
         if new.model != old.model { waiting.append("model") }
         if new.budget != old.budget { waiting.append("budget") }
-        if new.hasBudget, !old.hasBudget { waiting.append("budget_ms") }
         if new.socket != old.socket { waiting.append("socket") }
         new.model = old.model
         new.socket = old.socket
         new.budget = old.budget
+        if new.hasBudget, !canPlan { waiting.append("budget_ms") }
         return waiting
     }
 }

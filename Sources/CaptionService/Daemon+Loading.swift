@@ -22,7 +22,7 @@ extension Daemon {
         }
         return try Daemon(
             configuration, engine: engine,
-            planner: configuration.hasBudget ? planner(configuration, engine, logger) : nil,
+            planner: configuration.hasBudget || place.socket != nil ? planner(configuration, engine, logger) : nil,
             journal: InFlightJournal(directory: ProfileStore.usualDirectory, logger: logger), heartbeat: heartbeat,
             requiresFolders: requiresFolders, degraded: degraded, place: place, logger: logger, onCommit: onCommit)
     }

@@ -34,15 +34,18 @@ public struct Daemon: Sendable {
         public var watchdog: Duration?
         /// Where the status file is if the configuration names none: `$RUNTIME_DIRECTORY`.
         public var runtimeDirectory: String?
+        /// A listening socket that the service manager opened: requests come over it whatever the configuration says.
+        public var socket: Int32?
 
         public init(
             file: String? = nil, notifier: ServiceNotifier? = nil, watchdog: Duration? = nil,
-            runtimeDirectory: String? = nil
+            runtimeDirectory: String? = nil, socket: Int32? = nil
         ) {
             self.file = file
             self.notifier = notifier
             self.watchdog = watchdog
             self.runtimeDirectory = runtimeDirectory
+            self.socket = socket
         }
     }
 

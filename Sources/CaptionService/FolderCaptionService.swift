@@ -24,8 +24,8 @@ public struct FolderCaptionService: Service {
     /// Opens the folders and removes what unfinished commits left in them.
     ///
     /// - Parameters:
-    ///   - planner: Keeps the budgets of all folders; not asked where no folder has one. The default knows nothing of the
-    ///     device and learns it from the first pictures.
+    ///   - planner: Keeps the budgets of all folders and of whoever shares the engine. The default, nil, is none where
+    ///     nothing has a budget, else one that knows nothing of the device and learns it from the first pictures.
     ///   - journal: Counts the crashes of the process that each picture was in flight at. The default, nil, counts none.
     ///   - memory: What pictures may take, together with all others who hold some of it. The default is 64 MiB of its own.
     ///   - options: How folders are watched.
@@ -43,12 +43,12 @@ public struct FolderCaptionService: Service {
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
         let planner =
-            configuration.hasBudget
-            ? planner
-                ?? FramePlanner(
+            planner
+            ?? (configuration.hasBudget
+                ? FramePlanner(
                     ladder: engine.ladder, missTarget: configuration.budget.missTarget, signals: { .sample() },
                     logger: logger)
-            : nil
+                : nil)
         try self.init(
             configuration, answerer: FrameAnswerer(engine: engine, planner: planner, degraded: degraded),
             journal: journal, memory: memory, options: options, requiresFolders: requiresFolders, heartbeat: heartbeat,
@@ -147,7 +147,10 @@ public struct FolderCaptionService: Service {
         guard let folder = folders[candidate.root] else { return .vanished }
         var logger = logger
         logger[metadataKey: "picture"] = "\(candidate.root)/\(candidate.path)"
-        let turn = await answerer.desk.turn(claim(of: candidate, folder)) { await answer(candidate, folder) }
+        let asked = folder.tasks(for: candidate)
+        let turn = await answerer.desk.turn(claim(of: candidate, folder, asked.tasks)) {
+            await answer(candidate, folder, asked.tasks, textTokens: asked.textTokens)
+        }
         guard case .taken(let step) = turn else { return .putBack }
         switch step {
         case .outcome(let outcome): return outcome
@@ -167,8 +170,9 @@ public struct FolderCaptionService: Service {
     }
 
     /// How the picture competes: one that has a budget and has just come by its deadline, the others as backlog.
-    private func claim(of candidate: FrameCandidate, _ folder: CaptionedFolder) -> FrameDesk.Claim {
-        let tasks = folder.tasks(for: candidate).tasks
+    private func claim(
+        of candidate: FrameCandidate, _ folder: CaptionedFolder, _ tasks: PictureTasks
+    ) -> FrameDesk.Claim {
         let budget = candidate.sign != .found && tasks.followsBudget ? tasks.budget : nil
         return FrameDesk.Claim(
             source: folder.origin(of: candidate), kind: budget == nil ? .backlog : .request, arrival: candidate.arrival,
@@ -176,7 +180,9 @@ public struct FolderCaptionService: Service {
     }
 
     /// Reads the file and has it answered; its turn has come, so from here on a crash may be its fault.
-    private func answer(_ candidate: FrameCandidate, _ folder: CaptionedFolder) async -> (Step, FrameEnding) {
+    private func answer(
+        _ candidate: FrameCandidate, _ folder: CaptionedFolder, _ tasks: PictureTasks, textTokens: Int?
+    ) async -> (Step, FrameEnding) {
         let start = ContinuousClock.now
         // Since it was queued, its folder may have been left and taken up again, with the result committed meanwhile.
         guard !folder.isDone(candidate) else { return (.outcome(.superseded), .superseded) }
@@ -200,7 +206,6 @@ public struct FolderCaptionService: Service {
         }
         // A picture that a scan found has lain on the disk for a time that nobody knows: its budget begins when its turn
         // comes, and while it waits it takes nothing from the others.
-        let (tasks, textTokens) = folder.tasks(for: candidate)
         var frame = FrameAnswerer.Frame(
             claimed.bytes, source: folder.source(of: candidate, sha256: claimed.sha256), tasks: tasks,
             sourceNumber: folder.number, arrival: candidate.arrival, start: start,

@@ -80,15 +80,15 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
         var logger = Logger(label: "fastvlmd")
         logger.logLevel = Logger.Level(rawValue: logLevel) ?? .info
         let configuration = try effectiveConfiguration()
-        let (place, socket) = try self.place(logger)
+        let place = try self.place(logger)
         let daemon = try await Daemon.load(
             configuration, requiresFolders: config == nil, place: place, logger: logger)
         try await daemon.run(
-            services: try ServedDaemon.services(configuration, daemon, handedOver: socket, logger: logger))
+            services: try ServedDaemon.services(configuration, daemon, handedOver: place.socket, logger: logger))
     }
 
     /// What the service manager wants, if there is one, and the socket that it hands over.
-    private func place(_ logger: Logger) throws -> (Daemon.Place, socket: Int32?) {
+    private func place(_ logger: Logger) throws -> Daemon.Place {
         let environment = ServiceEnvironment.take()
         var socket: Int32?
         for descriptor in try environment.passedDescriptors() {
@@ -100,11 +100,10 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
             logger.warning("A passed socket has no use here and is closed.", metadata: ["name": "\(descriptor.name)"])
             close(descriptor.number)
         }
-        let place = Daemon.Place(
+        return Daemon.Place(
             file: config.map(Self.absolute), notifier: try ServiceNotifier(environment),
             watchdog: try environment.watchdogInterval,
-            runtimeDirectory: getenv("RUNTIME_DIRECTORY").map { String(cString: $0) })
-        return (place, socket)
+            runtimeDirectory: getenv("RUNTIME_DIRECTORY").map { String(cString: $0) }, socket: socket)
     }
 
     private func effectiveConfiguration() throws -> DaemonConfiguration {

@@ -76,6 +76,61 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: folder["api.sock"]))
     }
 
+    /// As under a socket unit: the first client starts the daemon, whose configuration has no `[socket]`.
+    @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: Self.activator)), .timeLimit(.minutes(2)))
+    func theServiceManagerMayOpenTheSocket() async throws {
+        try folder.makeFolder("pictures")
+        try folder.write(
+            """
+            [model]
+            path = "\(House.demoModel)"
+            [budget]
+            profile_directory = "\(folder["state"])"
+            [[watch]]
+            path = "\(folder["pictures"])"
+            """, to: "fastvlmd.toml")
+        // A program between: the activator closes every descriptor that it was given, and by one of those Foundation would
+        // take it for ended.
+        let between = """
+            import subprocess, sys
+            program = subprocess.Popen(sys.argv[2:])
+            open(sys.argv[1], "w").write(str(program.pid))
+            sys.exit(program.wait())
+            """
+        let daemon = try ProgramProcess(
+            "/usr/bin/python3",
+            [
+                "-c", between, folder["pid"], Self.activator, "--listen=\(folder["api.sock"])", "--fdname=api",
+                Program.fastvlmd.path, "--config", folder["fastvlmd.toml"],
+            ])
+        try await eventually("it listens") { FileManager.default.fileExists(atPath: folder["api.sock"]) }
+        let curl = "curl -sS --max-time 30 --unix-socket \(folder["api.sock"]) "
+        let frame = try await shell(curl + "-T \(House.china.path) 'http://localhost/v1/frames?budget_ms=60000'")
+            .ending()
+        let document = try Sidecar(frame.output)
+        #expect(document["status"] == "ok" && document["budget.met"] == true, "\(frame.output) \(frame.errors)")
+        // A budget that nobody plans for has nothing predicted.
+        #expect(frame.output.contains("\"predicted_ms\""), "\(frame.output)")
+
+        let process = try #require(
+            pid_t(String(contentsOfFile: folder["pid"], encoding: .utf8)))
+        kill(process, SIGHUP)
+        let status = try await statusAfterReload(curl)
+        #expect(status.contains("\"degraded\":[]"), "\(status)")
+        kill(process, SIGTERM)
+        #expect(try await daemon.ending(within: .seconds(30)).status == 0)
+    }
+
+    private static let activator = "/usr/bin/systemd-socket-activate"
+
+    private func statusAfterReload(_ curl: String) async throws -> String {
+        while true {
+            let status = try await shell(curl + "http://localhost/v1/status").ending().output
+            if status.contains("\"reloads\":1") { return status }
+            try Task.checkCancellation()
+        }
+    }
+
     @Test(.timeLimit(.minutes(2))) func aPlaceThatIsTakenEndsTheStartWithItsStatus() async throws {
         try folder.write("mine", to: "api.sock")
         try folder.write(
