@@ -146,7 +146,7 @@ extension DaemonConfiguration {
                 }
             }
             try watch.tasks.validate(subject: subject, place: place)
-            try watch.tasks.validatePlaceholders(subject: subject, place: place)
+            try watch.tasks.validateVariables(subject: subject, place: place)
         }
         try refuseNestedFolders(subject: subject)
     }
@@ -205,6 +205,6 @@ extension DaemonConfiguration.Socket {
         }
         try tasks.validate(subject: subject, place: "socket")
         // What comes over a socket has no file.
-        try tasks.validatePlaceholders(subject: subject, place: "socket", hasFile: false)
+        try tasks.validateVariables(subject: subject, place: "socket", hasFile: false)
     }
 }

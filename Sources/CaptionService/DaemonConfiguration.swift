@@ -186,7 +186,7 @@ public enum PictureAspect: String, Sendable, CaseIterable {
 /// What to ask about each picture, and how long an answer may be.
 public struct PictureTasks: Sendable, Equatable {
     /// What asks for the caption. The default is "Describe the image.". Empty: no caption, only answers. Where it may hold
-    /// placeholders, ``filledIn(_:)`` says what becomes of them; the same holds for questions.
+    /// variables, ``filledIn(_:)`` says what becomes of them; the same holds for questions.
     public var prompt = PictureTasks.defaultPrompt
     /// Asked about the same picture, in this order. The default is none.
     public var questions: [Question] = []

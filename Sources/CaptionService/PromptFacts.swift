@@ -51,8 +51,8 @@ public struct PromptFacts: Sendable, Equatable {
         return String(result)
     }
 
-    fileprivate subscript(_ placeholder: Placeholder) -> String {
-        switch placeholder {
+    fileprivate subscript(_ variable: Variable) -> String {
+        switch variable {
         case .file: file
         case .folder: folder
         case .source: source
@@ -61,14 +61,14 @@ public struct PromptFacts: Sendable, Equatable {
     }
 
     /// What may stand between braces in a prompt.
-    fileprivate enum Placeholder: String, CaseIterable {
+    fileprivate enum Variable: String, CaseIterable {
         case file, folder, source, modified
     }
 
     /// A piece of a prompt.
     fileprivate enum Part {
         case text(String)
-        case placeholder(Placeholder)
+        case variable(Variable)
     }
 
     /// A prompt's pieces, or what is wrong with it.
@@ -84,10 +84,10 @@ public struct PromptFacts: Sendable, Equatable {
             case "{":
                 let name = String(String.UnicodeScalarView(rest.prefix { $0 != "}" && $0 != "{" }))
                 rest = rest.dropFirst(name.unicodeScalars.count)
-                guard rest.popFirst() == "}", let placeholder = Placeholder(rawValue: name) else {
+                guard rest.popFirst() == "}", let variable = Variable(rawValue: name) else {
                     return .failure(Problem(found: "{\(name)"))
                 }
-                parts += [.text(String(text)), .placeholder(placeholder)]
+                parts += [.text(String(text)), .variable(variable)]
                 text = .init()
             case "}": return .failure(Problem(found: "a single }"))
             default: text.append(scalar)
@@ -102,17 +102,17 @@ public struct PromptFacts: Sendable, Equatable {
 }
 
 extension PictureTasks {
-    /// These tasks with every placeholder of prompt and questions (`{file}`, `{folder}`, `{source}`, `{modified}`) replaced by
+    /// These tasks with every variable of prompt and questions (`{file}`, `{folder}`, `{source}`, `{modified}`) replaced by
     /// what `facts` says, and `{{` and `}}` by single braces.
     ///
-    /// A text that ``validatePlaceholders(subject:place:)`` refuses stays as it is.
+    /// A text that ``validateVariables(subject:place:)`` refuses stays as it is.
     public func filledIn(_ facts: PromptFacts) -> PictureTasks {
         func filled(_ text: String) -> String {
             guard case .success(let parts) = PromptFacts.parts(of: text) else { return text }
             return parts.map { part in
                 switch part {
                 case .text(let text): text
-                case .placeholder(let placeholder): facts[placeholder]
+                case .variable(let variable): facts[variable]
                 }
             }.joined()
         }
@@ -122,21 +122,21 @@ extension PictureTasks {
         return tasks
     }
 
-    /// Throws ``ConfigurationError/Code/invalidValue`` for braces that are no placeholder; `subject` and `place` say whose
+    /// Throws ``ConfigurationError/Code/invalidValue`` for braces that are no variable; `subject` and `place` say whose
     /// tasks these are.
     ///
     /// - Parameter hasFile: Whether the pictures are files. The default is true; of others only `{source}` is known.
-    public func validatePlaceholders(
+    public func validateVariables(
         subject: String, place: String, hasFile: Bool = true
     ) throws(ConfigurationError) {
-        let allowed = hasFile ? PromptFacts.Placeholder.allCases : [.source]
+        let allowed = hasFile ? PromptFacts.Variable.allCases : [.source]
         for (key, text) in [("prompt", prompt)] + questions.map({ ("questions.question", $0.text) }) {
             let found: String
             switch PromptFacts.parts(of: text) {
             case .failure(let problem): found = problem.found
             case .success(let parts):
                 let unknown = parts.lazy.compactMap { part in
-                    if case .placeholder(let placeholder) = part { placeholder } else { nil }
+                    if case .variable(let variable) = part { variable } else { nil }
                 }.first { !allowed.contains($0) }
                 guard let unknown else { continue }
                 found = "{\(unknown.rawValue)}"

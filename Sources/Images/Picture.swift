@@ -49,9 +49,9 @@ public struct Picture: Sendable {
 }
 
 /// Samples that C allocated, with `FV_IMAGE_SLACK` readable bytes after them.
-///
-/// Sendable because nobody writes to them once they are here: `base` is only handed out for reading.
 final class PixelStorage: @unchecked Sendable {
+    // Invariant of @unchecked: nobody writes to the samples once they are here; `base` is only handed out for reading, and
+    // they are freed with the last owner.
     let base: UnsafePointer<UInt8>
     let count: Int
 

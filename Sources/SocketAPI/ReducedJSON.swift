@@ -8,7 +8,7 @@ struct ReducedJSON {
     private var urls: [ArraySlice<UInt8>] = []
 
     private static let scheme = Array("data:".utf8)
-    private static let placeholder = "data:#"
+    private static let reference = "data:#"
 
     /// - Throws: `jsonTooLarge` for more than `limit` bytes without URLs, or deeper nesting than `depth`.
     init(_ body: [UInt8], limit: Int, depth: Int) throws(Problem) {
@@ -32,7 +32,7 @@ struct ReducedJSON {
                 }
                 guard end < body.count else { throw Problem(.invalidJSON, "A string has no end.") }
                 if isURL {
-                    rest += Array("\"\(Self.placeholder)\(urls.count)\"".utf8)
+                    rest += Array("\"\(Self.reference)\(urls.count)\"".utf8)
                     urls.append(body[start..<end])
                 } else {
                     guard rest.count + end - index <= limit else {
@@ -58,7 +58,7 @@ struct ReducedJSON {
 
     /// The bytes of the picture that `url`, a string of the JSON, stands for.
     func picture(_ url: String) throws(Problem) -> [UInt8] {
-        guard url.hasPrefix(Self.placeholder), let number = Int(url.dropFirst(Self.placeholder.count)),
+        guard url.hasPrefix(Self.reference), let number = Int(url.dropFirst(Self.reference.count)),
             urls.indices.contains(number)
         else { throw Problem(.imageNotInline, "Expected data:image/jpeg;base64,…; nothing is ever fetched.") }
         let text = urls[number]

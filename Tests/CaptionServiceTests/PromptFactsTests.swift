@@ -15,7 +15,7 @@ import Testing
     private let facts = PromptFacts(
         file: "gate-0412.jpg", folder: "2026-11", source: "gate", modified: "2026-11-23T10:00:00.123Z")
 
-    @Test func placeholdersStandForThePicture() {
+    @Test func variablesStandForThePicture() {
         let filled = tasks(
             "What is new in {file} of {folder}?", "Is {source} open at {modified}?", "{{file}} {file}{file} }}{{"
         ).filledIn(facts)
@@ -34,7 +34,7 @@ import Testing
     func otherBracesAreAConfigurationError(_ prompt: String, _ found: String) throws {
         for tasks in [tasks(prompt), tasks("ok", prompt)] {
             let error = #expect(throws: ConfigurationError.self) {
-                try tasks.validatePlaceholders(subject: "the configuration", place: "watch[0]")
+                try tasks.validateVariables(subject: "the configuration", place: "watch[0]")
             }
             #expect(error?.code == .invalidValue)
             #expect(
