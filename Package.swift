@@ -116,12 +116,15 @@ let package = Package(
         .testTarget(name: "LatencyBudgetTests", dependencies: ["LatencyBudget"], swiftSettings: swiftSettings),
         .testTarget(name: "SidecarsTests", dependencies: ["Sidecars"], swiftSettings: swiftSettings),
         .testTarget(name: "FrameSourcesTests", dependencies: ["FrameSources"], swiftSettings: swiftSettings),
-        .testTarget(name: "ServiceManagerTests", dependencies: ["ServiceManager"], swiftSettings: swiftSettings),
+        // Plays the service manager's part.
+        .target(name: "NotifySocket", path: "Tests/NotifySocket", swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ServiceManagerTests", dependencies: ["NotifySocket", "ServiceManager"], swiftSettings: swiftSettings),
         .testTarget(
             name: "CaptionServiceTests",
             dependencies: [
                 "CaptionService", "FastVLM", "FrameSources", "Images", "Kernels", "LatencyBudget", "ModelFiles",
-                "ServiceManager", "Sidecars",
+                "NotifySocket", "ServiceManager", "Sidecars",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ], swiftSettings: swiftSettings),
@@ -145,7 +148,7 @@ let package = Package(
         .testTarget(name: "FaultTests", dependencies: ["StubDaemon"], swiftSettings: swiftSettings),
         // The two programs as a person runs them.
         .testTarget(
-            name: "CommandTests", dependencies: ["fastvlm", "fastvlmd"], exclude: ["Fixtures"],
+            name: "CommandTests", dependencies: ["NotifySocket", "fastvlm", "fastvlmd"], exclude: ["Fixtures"],
             swiftSettings: swiftSettings),
     ]
 )

@@ -2,7 +2,6 @@ import CaptionService
 import FoundationEssentials
 import FrameSources
 import Logging
-import ServiceLifecycleTestKit
 import ServiceManager
 import Sidecars
 
@@ -56,16 +55,5 @@ func withDaemon(
         options: FolderSourceOptions(rules: .init(quiet: .milliseconds(20), recheck: .milliseconds(40))),
         place: Daemon.Place(file: file, notifier: notifier), logger: logger, onCommit: { continuation.yield($0) })
     var running = RunningDaemon(daemon, file, stream)
-    try await testGracefulShutdown { trigger in
-        async let run: Void = daemon.run()
-        do {
-            try await body(&running)
-        } catch {
-            trigger.triggerGracefulShutdown()
-            try await run
-            throw error
-        }
-        trigger.triggerGracefulShutdown()
-        try await run
-    }
+    try await whileRunning({ try await daemon.run() }) { try await body(&running) }
 }

@@ -131,10 +131,16 @@ func withService(
         options: FolderSourceOptions(rules: .init(quiet: .milliseconds(20), recheck: .milliseconds(40))),
         requiresFolders: true, logger: logger, onCommit: { continuation.yield($0) })
     var running = RunningService(stream)
+    try await whileRunning(service.run) { try await body(&running) }
+}
+
+/// Runs `service` for as long as `body` takes, then shuts it down gracefully and waits for its end.
+func whileRunning(_ service: @escaping @Sendable () async throws -> Void, _ body: () async throws -> Void) async throws
+{
     try await testGracefulShutdown { trigger in
-        async let run: Void = service.run()
+        async let run: Void = service()
         do {
-            try await body(&running)
+            try await body()
         } catch {
             trigger.triggerGracefulShutdown()
             try await run

@@ -2,6 +2,7 @@ import CaptionService
 import FoundationEssentials
 import Glibc
 import Logging
+import NotifySocket
 import ServiceLifecycleTestKit
 import ServiceManager
 import Sidecars

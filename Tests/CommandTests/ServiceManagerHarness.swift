@@ -1,4 +1,5 @@
 import Foundation
+import NotifySocket
 import Testing
 
 /// Plays the service manager: starts the daemon as systemd would and hears what it tells.

@@ -1,4 +1,5 @@
 import Foundation
+import NotifySocket
 import Testing
 
 /// `fastvlmd` as a service: what it tells its manager, and what it obeys.

@@ -1,4 +1,5 @@
 import Glibc
+import NotifySocket
 import ServiceManager
 import Testing
 

@@ -1,19 +1,18 @@
-import Foundation
-import Glibc
-import Testing
+internal import Foundation
+internal import Glibc
 
-/// The service manager's end of the notification socket.
-final class NotifySocket: Sendable {
+/// The service manager's end of the notification socket, for tests that play its part.
+public final class NotifySocket: Sendable {
     /// As `NOTIFY_SOCKET` has it.
-    let name: String
+    public let name: String
     private let descriptor: Int32
 
     /// - Parameter isAbstract: Whether it lies outside the file system.
-    init(isAbstract: Bool = false) throws {
+    public init(isAbstract: Bool = false) throws {
         let unique = "fastvlmd-test-\(UUID().uuidString)"
         name = isAbstract ? "@\(unique)" : "/tmp/\(unique)"
         descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        try #require(descriptor >= 0)
+        guard descriptor >= 0 else { throw Failure(description: "no socket can be made: error \(errno)") }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         var bytes = Array(name.utf8)
@@ -23,7 +22,7 @@ final class NotifySocket: Sendable {
         let bound = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) }
         }
-        try #require(bound == 0)
+        guard bound == 0 else { throw Failure(description: "'\(name)' cannot be bound: error \(errno)") }
     }
 
     deinit {
@@ -32,7 +31,7 @@ final class NotifySocket: Sendable {
     }
 
     /// The next message, or nil where none comes within `limit`.
-    func next(within limit: Duration = .seconds(60)) -> String? {
+    public func next(within limit: Duration = .seconds(60)) -> String? {
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         let milliseconds = limit.components.seconds * 1000 + limit.components.attoseconds / 1_000_000_000_000_000
         guard poll(&entry, 1, Int32(milliseconds)) > 0 else { return nil }
@@ -41,8 +40,10 @@ final class NotifySocket: Sendable {
         return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
     }
 
-    /// Messages up to the first that `isLast` says of, that one included; a minute at most.
-    func messages(until isLast: (String) -> Bool) throws -> [String] {
+    /// Messages up to the first that `isLast` says of, that one included.
+    ///
+    /// - Throws: Where it does not come within a minute; the error says what came.
+    public func messages(until isLast: (String) -> Bool) throws -> [String] {
         var all: [String] = []
         let end = ContinuousClock.now + .seconds(60)
         while ContinuousClock.now < end {
@@ -50,7 +51,10 @@ final class NotifySocket: Sendable {
             all.append(message)
             if isLast(message) { return all }
         }
-        Issue.record("the message did not come; these did: \(all)")
-        return all
+        throw Failure(description: "the message did not come; these did: \(all)")
+    }
+
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
     }
 }
