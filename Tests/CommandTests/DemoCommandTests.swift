@@ -61,9 +61,15 @@ import Testing
         lost.expectOneError(3, "bundled model", "share/fastvlmd/demo-model", "--model")
         // Beside an installed program it is found.
         try folder.makeFolder("usr/bin")
-        try folder.makeFolder("usr/share/fastvlmd")
+        try folder.makeFolder("usr/share/fastvlmd/demo-model/pictures")
         try FileManager.default.copyItem(atPath: Program.fastvlm.path, toPath: folder["usr/bin/fastvlm"])
-        try FileManager.default.copyItem(atPath: Demo.folder, toPath: folder["usr/share/fastvlmd/demo-model"])
+        for place in ["", "pictures/"] {
+            for name in try FileManager.default.contentsOfDirectory(atPath: "\(Demo.folder)/\(place)")
+            where name.hasSuffix(".fastvlm") || !place.isEmpty {
+                try FileManager.default.copyItem(
+                    atPath: "\(Demo.folder)/\(place)\(name)", toPath: folder["usr/share/fastvlmd/demo-model/\(place)\(name)"])
+            }
+        }
         let installed = try await ProgramProcess(
             folder["usr/bin/fastvlm"], ["demo", "--keep", folder["kept"]]
         ).ending()
