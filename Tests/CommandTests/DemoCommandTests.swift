@@ -64,10 +64,11 @@ import Testing
         try folder.makeFolder("usr/share/fastvlmd/demo-model/pictures")
         try FileManager.default.copyItem(atPath: Program.fastvlm.path, toPath: folder["usr/bin/fastvlm"])
         for place in ["", "pictures/"] {
-            for name in try FileManager.default.contentsOfDirectory(atPath: "\(Demo.folder)/\(place)")
-            where name.hasSuffix(".fastvlm") || !place.isEmpty {
+            let names = try FileManager.default.contentsOfDirectory(atPath: "\(Demo.folder)/\(place)")
+            for name in names where name.hasSuffix(".fastvlm") || !place.isEmpty {
                 try FileManager.default.copyItem(
-                    atPath: "\(Demo.folder)/\(place)\(name)", toPath: folder["usr/share/fastvlmd/demo-model/\(place)\(name)"])
+                    atPath: "\(Demo.folder)/\(place)\(name)",
+                    toPath: folder["usr/share/fastvlmd/demo-model/\(place)\(name)"])
             }
         }
         let installed = try await ProgramProcess(
