@@ -9,6 +9,12 @@ import Testing
         try hold(group)
     }
 
+    /// On the daemon itself, with the bundled model.
+    @Test(.timeLimit(.minutes(5)), arguments: ["reloads", "sockets", "backlog"])
+    func theDaemonServesWhoeverAsks(group: String) throws {
+        try hold(group)
+    }
+
     /// Needs the right to mount; without it only what needs none is tried.
     @Test(.timeLimit(.minutes(5))) func aDiskThatRefusesIsWaitedFor() throws {
         try hold("disks")
@@ -25,6 +31,7 @@ import Testing
         // Built with these tests, and so beside them.
         let programs = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         environment["FASTVLM_STUB"] = environment["FASTVLM_STUB"] ?? programs.appending(path: "StubDaemon").path
+        environment["FASTVLMD"] = environment["FASTVLMD"] ?? programs.appending(path: "fastvlmd").path
         process.environment = environment
         process.standardOutput = pipe
         process.standardError = pipe

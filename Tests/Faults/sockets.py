@@ -224,8 +224,8 @@ def good(daemon, seconds):
     return times
 
 
-def clients(count, seconds):
-    """A good client beside `count` slow and hostile ones."""
+def clients(count, seconds, most):
+    """A good client beside `count` slow and hostile ones, whose p99 stays within `most` times its normal."""
     with Serving() as daemon:
         os.chmod(daemon.path, 0o666)
         good(daemon, 2)
@@ -259,8 +259,8 @@ def clients(count, seconds):
                 f"{share(refusals, 0.99) * 1e3:.1f} max {max(refusals) * 1e3:.1f} ms")
         print(f"  what they saw: {dict(sorted(kinds.items()))}")
         print(f"  descriptors {before} -> {daemon.descriptors()}, memory {memory} -> {daemon.memory()} KiB")
-        if p99 > 2 * normal:
-            raise Failure("the good client waits more than twice as long")
+        if p99 > most * normal:
+            raise Failure(f"the good client waits more than {most} times as long")
         if refusals and share(refusals, 0.99) > 0.05:
             raise Failure("refusals take more than 50 ms")
         daemon.stop()
@@ -583,5 +583,6 @@ def overload(seconds, times=10):
 def run(quick, seconds=None):
     owners()
     large()
-    clients(500, seconds or (12 if quick else 60))
+    # The p99 of a few hundred frames is hardly more than the worst one, which may be the machine's.
+    clients(500, seconds or (12 if quick else 60), 4 if quick else 2)
     terminate(5 if quick else 30)
