@@ -56,17 +56,26 @@ class Camera(threading.Thread):
         connection, number = Unix(self.path), 0
         while not self.ended.wait(self.every):
             number += 1
-            begun = time.monotonic()
+            picture, begun = png(-number), time.monotonic()
             try:
-                connection.request("POST", "/v1/frames?source=camera", png(-number), {"Content-Type": "image/png"})
-                answer = connection.getresponse()
-                text = answer.read()
+                try:
+                    status, text = self.ask(connection, picture)
+                except (ConnectionError, http.client.RemoteDisconnected):
+                    # One that was kept may have been closed for want of use, as HTTP allows.
+                    connection.close()
+                    status, text = self.ask(connection, picture)
             except (OSError, http.client.HTTPException) as error:
                 self.wrong.append(repr(error))
                 return
-            if answer.status != 200:
+            if status != 200:
                 self.wrong.append(text[:300])
             self.times.append(time.monotonic() - begun)
+
+    @staticmethod
+    def ask(connection, picture):
+        connection.request("POST", "/v1/frames?source=camera", picture, {"Content-Type": "image/png"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
     def end(self):
         self.ended.set()
