@@ -18,14 +18,15 @@
 enum { SPINS = 2000 };
 
 // For so long a worker that has no core for itself is left asleep, ns.
-enum { REST = 2000000 };
+enum { REST = 1000000 };
 
 // A worker that runs later than that after it was woken shares its core with another program, ns. An idle core takes some
 // 50 microseconds, also on virtual machines; another program keeps a core for a millisecond or more.
 enum { LATE = 500000 };
 
-// That often in a row a worker has to run at once when it is woken, before it takes part again.
-enum { PROOF = 3 };
+// That often in a row a worker has to run at once when it is woken before it takes part again: once after a first delay, up
+// to MOST_PROOF times when delays follow one another, until it has run at once TRUSTED times in a row.
+enum { MOST_PROOF = 4, TRUSTED = 32 };
 
 // A bit of `done`; the others count turns.
 #define CALLER_SLEEPS 0x80000000u
@@ -47,8 +48,9 @@ struct worker {
     _Atomic int64_t woken;             // ns; 0 once it has seen it
     _Atomic int64_t rests_until;       // ns; not woken before
     _Atomic int32_t core;              // where it was last seen
-    // Its own: how often it ran at once when it was woken, at most PROOF, and how often others took its core from it.
-    int32_t proof;
+    _Atomic int32_t id;                // the system's number of its thread
+    // Its own: how often in a row it ran at once when it was woken, how often it has to, and how often others took its core.
+    int32_t proof, wanted;
     int64_t interruptions;
     int32_t number;
     fv_thread_pool *pool;
@@ -65,6 +67,7 @@ struct fv_thread_pool {
     void *context;
     _Atomic int32_t core;                  // where the caller was when the loop began
     _Atomic int32_t caller;                // its thread
+    _Atomic int64_t slept;                 // ns; since when it has waited for a worker
     int32_t threads;
     pthread_mutex_t callers;               // one loop at a time
     struct worker worker[];
@@ -90,42 +93,53 @@ static int64_t now(void) {
     return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
-// Whether the thread runs on a core that is not the caller's nor a lower worker's; it moves if it has to and can.
+static int32_t this_thread(void) {
+    static _Thread_local int32_t thread;
+    if (thread == 0) thread = (int32_t)syscall(SYS_gettid);
+    return thread;
+}
+
+// Sends a worker to the cores that neither the caller nor a lower worker is on. False if there is none, or the system does
+// not let it.
 //
 // Schedulers leave a woken thread beside the one that woke it for thousands of loops, if both sleep often enough, however
 // idle the other cores are; together they are slower than one of them alone.
-static bool has_own_core(struct worker *self) {
-    fv_thread_pool *pool = self->pool;
-    int core = sched_getcpu();
-    if (core != atomic_load_explicit(&self->core, memory_order_relaxed))
-        atomic_store_explicit(&self->core, core, memory_order_relaxed);
-    bool is_shared = core == atomic_load_explicit(&pool->core, memory_order_relaxed);
-    for (int32_t i = 1; i < self->number && !is_shared; i++)
-        is_shared = core == atomic_load_explicit(&pool->worker[i].core, memory_order_relaxed);
-    if (!is_shared || core < 0) return true;
+static bool send_away(fv_thread_pool *pool, struct worker *worker) {
     // The caller's cores are those that the process is allowed at present: nothing here ever narrows them.
     cpu_set_t allowed;
     if (sched_getaffinity(atomic_load_explicit(&pool->caller, memory_order_relaxed), sizeof allowed, &allowed) != 0)
         return false;
     int taken = atomic_load_explicit(&pool->core, memory_order_relaxed);
     if (taken >= 0 && taken < CPU_SETSIZE) CPU_CLR(taken, &allowed);
-    for (int32_t i = 1; i < self->number; i++) {
+    for (int32_t i = 1; i < worker->number; i++) {
         taken = atomic_load_explicit(&pool->worker[i].core, memory_order_relaxed);
         if (taken >= 0 && taken < CPU_SETSIZE) CPU_CLR(taken, &allowed);
     }
-    if (CPU_COUNT(&allowed) == 0 || sched_setaffinity(0, sizeof allowed, &allowed) != 0) return false;
-    atomic_store_explicit(&self->core, sched_getcpu(), memory_order_relaxed);
-    return true;
+    int32_t thread = atomic_load_explicit(&worker->id, memory_order_relaxed);
+    return thread != 0 && CPU_COUNT(&allowed) != 0 && sched_setaffinity(thread, sizeof allowed, &allowed) == 0;
 }
 
-// Takes in how long it took until a woken worker ran; says whether it may rely on its core.
-static bool runs_at_once(struct worker *self) {
-    int64_t woken = atomic_load_explicit(&self->woken, memory_order_relaxed);
-    if (woken != 0) {
-        self->proof = now() - woken > LATE ? 0 : self->proof < PROOF ? self->proof + 1 : PROOF;
+// Whether a core is the caller's or a lower worker's.
+static bool is_taken(fv_thread_pool *pool, int32_t core, int32_t number) {
+    bool taken = core >= 0 && core == atomic_load_explicit(&pool->core, memory_order_relaxed);
+    for (int32_t i = 1; i < number && !taken; i++)
+        taken = core >= 0 && core == atomic_load_explicit(&pool->worker[i].core, memory_order_relaxed);
+    return taken;
+}
+
+// Whether the thread has a core to itself among the pool's threads; it moves if it has to and can.
+static bool has_own_core(struct worker *self) {
+    int32_t core = sched_getcpu();
+    bool moves = is_taken(self->pool, core, self->number);
+    if (moves) {
+        if (!send_away(self->pool, self)) return false;
+        core = sched_getcpu();
+        // It was late because of the caller, if it was.
         atomic_store_explicit(&self->woken, 0, memory_order_relaxed);
     }
-    return self->proof == PROOF;
+    if (core != atomic_load_explicit(&self->core, memory_order_relaxed))
+        atomic_store_explicit(&self->core, core, memory_order_relaxed);
+    return true;
 }
 
 // Whether others took the core from this thread since it last asked.
@@ -135,6 +149,25 @@ static bool was_interrupted(struct worker *self) {
     bool is_more = usage.ru_nivcsw > self->interruptions;
     self->interruptions = usage.ru_nivcsw;
     return is_more;
+}
+
+static void distrust(struct worker *self) {
+    self->proof = 0;
+    self->wanted = self->wanted == 0 ? 1 : 2 * self->wanted > MOST_PROOF ? MOST_PROOF : 2 * self->wanted;
+}
+
+// Takes in how long it took until a woken worker ran; says whether it may rely on its core.
+static bool runs_at_once(struct worker *self) {
+    int64_t woken = atomic_load_explicit(&self->woken, memory_order_relaxed);
+    if (woken != 0) {
+        if (now() - woken > LATE)
+            distrust(self);
+        else if (++self->proof >= TRUSTED)
+            self->proof = TRUSTED, self->wanted = 0;
+        atomic_store_explicit(&self->woken, 0, memory_order_relaxed);
+        was_interrupted(self);  // what happened while nothing was to be done does not count
+    }
+    return self->proof >= self->wanted;
 }
 
 // Takes part in the loop, if there is a turn left.
@@ -156,7 +189,7 @@ static void join_loop(struct worker *self) {
     futex_wake(&pool->done);
     // The caller waited for this one. If another program was the cause, it will be so again: a turn that is held while its
     // thread does not run costs all threads more than one thread less.
-    if (was_interrupted(self)) self->proof = 0;
+    if (was_interrupted(self) && now() - atomic_load_explicit(&pool->slept, memory_order_relaxed) > LATE) distrust(self);
 }
 
 // Until a loop begins, or the pool is destroyed; without a core for itself the worker does not look for loops but rests.
@@ -174,6 +207,7 @@ static void *work(void *argument) {
     struct worker *self = argument;
     fv_thread_pool *pool = self->pool;
     uint32_t seen = 0;
+    atomic_store_explicit(&self->id, this_thread(), memory_order_relaxed);
     for (;;) {
         for (int spin = 0; atomic_load_explicit(&pool->generation, memory_order_acquire) == seen; spin++) {
             if (spin < SPINS)
@@ -209,7 +243,7 @@ fv_thread_pool *fv_thread_pool_create(int32_t threads) {
         w->pool = pool;
         w->number = i;
         w->core = -1;
-        w->proof = PROOF;
+        w->proof = TRUSTED;
         if (pthread_create(&w->thread, NULL, work, w) != 0) break;
         pool->threads++;
     }
@@ -244,14 +278,11 @@ static void wake_sleepers(fv_thread_pool *pool, int32_t workers) {
         int64_t rest = atomic_load_explicit(&worker->rests_until, memory_order_relaxed);
         if (time == 0) time = now();
         if (time < rest) continue;
+        // Before it is woken it costs less, and no time is lost.
+        if (is_taken(pool, atomic_load_explicit(&worker->core, memory_order_relaxed), i) && send_away(pool, worker))
+            atomic_store_explicit(&worker->core, -1, memory_order_relaxed);
         wake(worker, time);
     }
-}
-
-static int32_t this_thread(void) {
-    static _Thread_local int32_t thread;
-    if (thread == 0) thread = (int32_t)syscall(SYS_gettid);
-    return thread;
 }
 
 void fv_thread_pool_run(fv_thread_pool *pool, int32_t count, int32_t workers, fv_loop_body body, void *context) {
@@ -288,6 +319,7 @@ void fv_thread_pool_run(fv_thread_pool *pool, int32_t count, int32_t workers, fv
         } else if (done & CALLER_SLEEPS) {
             futex_wait(&pool->done, done);
         } else {
+            atomic_store_explicit(&pool->slept, now(), memory_order_relaxed);
             atomic_fetch_or(&pool->done, CALLER_SLEEPS);
         }
     }
