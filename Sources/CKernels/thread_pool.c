@@ -8,29 +8,69 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 // About 30 microseconds of pauses on current processors: longer than the gaps inside a decoder step.
 enum { SPINS = 2000 };
 
+// For so long a worker that has no core for itself is left asleep, ns.
+enum { REST = 1000000 };
+
+// A worker that runs later than that after it was woken shares its core with another program, ns. An idle core takes some
+// 50 microseconds, also on virtual machines; another program keeps a core for a millisecond or more.
+enum { LATE = 500000 };
+
+// That often in a row a worker has to run at once when it is woken before it takes part again: once after a first delay, up
+// to MOST_PROOF times when delays follow one another, until it has run at once TRUSTED times in a row.
+enum { MOST_PROOF = 4, TRUSTED = 32 };
+
+// A bit of `done`; the others count turns.
+#define CALLER_SLEEPS 0x80000000u
+
+// A loop's turns in one word, so that whoever takes one knows that it is still to be had: the next turn, how many there are,
+// and how many threads may take them, less one.
+enum { TURN_BITS = 28 };
+#define MOST_TURNS ((1 << TURN_BITS) - 1024)
+#define TURNS(count, workers) ((uint64_t)(count) << TURN_BITS | (uint64_t)((workers)-1) << 2 * TURN_BITS)
+#define NEXT(turns) ((int32_t)((turns) & ((1 << TURN_BITS) - 1)))
+#define COUNT(turns) NEXT((turns) >> TURN_BITS)
+#define WORKERS(turns) ((int32_t)((turns) >> 2 * TURN_BITS) + 1)
+
+// What one thread polls lies apart from what another one writes.
+#define OWN_LINE _Alignas(64)
+
+struct worker {
+    OWN_LINE _Atomic uint32_t asleep;  // 1: it waits on this word
+    _Atomic int64_t woken;             // ns; 0 once it has seen it
+    _Atomic int64_t rests_until;       // ns; not woken before
+    _Atomic int32_t core;              // where it was last seen
+    _Atomic int32_t id;                // the system's number of its thread
+    // Its own: how often in a row it ran at once when it was woken, how often it has to, and how often others took its core.
+    int32_t proof, wanted;
+    int64_t interruptions;
+    int32_t number;
+    fv_thread_pool *pool;
+    pthread_t thread;
+};
+
 struct fv_thread_pool {
-    pthread_mutex_t callers;      // one loop at a time
-    _Atomic uint32_t generation;  // one more for every loop; workers wait for it to change
-    _Atomic uint32_t working;     // workers that have not yet left the current loop
-    _Atomic int32_t sleepers;     // workers asleep on `generation`
-    _Atomic int32_t next;         // the loop's next index
+    OWN_LINE _Atomic uint32_t generation;  // one more for every loop; workers wait for it to change
     _Atomic bool stopping;
-    // Written before `generation` is raised and unchanged until `working` is 0.
-    int32_t count, workers;
-    fv_loop_body body;
+    OWN_LINE _Atomic uint64_t turns;
+    _Atomic uint32_t done;                 // turns that workers took and have finished
+    // Written while there is no turn to be had and none unfinished.
+    OWN_LINE fv_loop_body body;
     void *context;
+    _Atomic int32_t core;                  // where the caller was when the loop began
+    _Atomic int32_t caller;                // its thread
+    _Atomic int64_t slept;                 // ns; since when it has waited for a worker
     int32_t threads;
-    struct worker {
-        fv_thread_pool *pool;
-        pthread_t thread;
-        int32_t number;
-    } worker[];
+    pthread_mutex_t callers;               // one loop at a time
+    struct worker worker[];
 };
 
 static void pause_briefly(void) {
@@ -45,43 +85,153 @@ static void futex_wait(_Atomic uint32_t *word, uint32_t seen) {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
 }
 
-static void futex_wake(_Atomic uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0); }
+static void futex_wake(_Atomic uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); }
 
-static void take_indices(fv_thread_pool *pool, int32_t worker) {
-    for (;;) {
-        int32_t i = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (i >= pool->count) return;
-        pool->body(pool->context, i, worker);
+static int64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static int32_t this_thread(void) {
+    static _Thread_local int32_t thread;
+    if (thread == 0) thread = (int32_t)syscall(SYS_gettid);
+    return thread;
+}
+
+// Sends a worker to the cores that neither the caller nor a lower worker is on. False if there is none, or the system does
+// not let it.
+//
+// Schedulers leave a woken thread beside the one that woke it for thousands of loops, if both sleep often enough, however
+// idle the other cores are; together they are slower than one of them alone.
+static bool send_away(fv_thread_pool *pool, struct worker *worker) {
+    // The caller's cores are those that the process is allowed at present: nothing here ever narrows them.
+    cpu_set_t allowed;
+    if (sched_getaffinity(atomic_load_explicit(&pool->caller, memory_order_relaxed), sizeof allowed, &allowed) != 0)
+        return false;
+    int taken = atomic_load_explicit(&pool->core, memory_order_relaxed);
+    if (taken >= 0 && taken < CPU_SETSIZE) CPU_CLR(taken, &allowed);
+    for (int32_t i = 1; i < worker->number; i++) {
+        taken = atomic_load_explicit(&pool->worker[i].core, memory_order_relaxed);
+        if (taken >= 0 && taken < CPU_SETSIZE) CPU_CLR(taken, &allowed);
     }
+    int32_t thread = atomic_load_explicit(&worker->id, memory_order_relaxed);
+    return thread != 0 && CPU_COUNT(&allowed) != 0 && sched_setaffinity(thread, sizeof allowed, &allowed) == 0;
+}
+
+// Whether a core is the caller's or a lower worker's.
+static bool is_taken(fv_thread_pool *pool, int32_t core, int32_t number) {
+    bool taken = core >= 0 && core == atomic_load_explicit(&pool->core, memory_order_relaxed);
+    for (int32_t i = 1; i < number && !taken; i++)
+        taken = core >= 0 && core == atomic_load_explicit(&pool->worker[i].core, memory_order_relaxed);
+    return taken;
+}
+
+// Whether the thread has a core to itself among the pool's threads; it moves if it has to and can.
+static bool has_own_core(struct worker *self) {
+    int32_t core = sched_getcpu();
+    bool moves = is_taken(self->pool, core, self->number);
+    if (moves) {
+        if (!send_away(self->pool, self)) return false;
+        core = sched_getcpu();
+        // It was late because of the caller, if it was.
+        atomic_store_explicit(&self->woken, 0, memory_order_relaxed);
+    }
+    if (core != atomic_load_explicit(&self->core, memory_order_relaxed))
+        atomic_store_explicit(&self->core, core, memory_order_relaxed);
+    return true;
+}
+
+// Whether others took the core from this thread since it last asked.
+static bool was_interrupted(struct worker *self) {
+    struct rusage usage;
+    if (getrusage(RUSAGE_THREAD, &usage) != 0) return false;
+    bool is_more = usage.ru_nivcsw > self->interruptions;
+    self->interruptions = usage.ru_nivcsw;
+    return is_more;
+}
+
+static void distrust(struct worker *self) {
+    self->proof = 0;
+    self->wanted = self->wanted == 0 ? 1 : 2 * self->wanted > MOST_PROOF ? MOST_PROOF : 2 * self->wanted;
+}
+
+// Takes in how long it took until a woken worker ran; says whether it may rely on its core.
+static bool runs_at_once(struct worker *self) {
+    int64_t woken = atomic_load_explicit(&self->woken, memory_order_relaxed);
+    if (woken != 0) {
+        if (now() - woken > LATE)
+            distrust(self);
+        else if (++self->proof >= TRUSTED)
+            self->proof = TRUSTED, self->wanted = 0;
+        atomic_store_explicit(&self->woken, 0, memory_order_relaxed);
+        was_interrupted(self);  // what happened while nothing was to be done does not count
+    }
+    return self->proof >= self->wanted;
+}
+
+// Takes part in the loop, if there is a turn left.
+static void join_loop(struct worker *self) {
+    fv_thread_pool *pool = self->pool;
+    uint64_t turns = atomic_load_explicit(&pool->turns, memory_order_relaxed);
+    do {
+        if (NEXT(turns) >= COUNT(turns) || self->number >= WORKERS(turns)) return;
+    } while (!atomic_compare_exchange_weak_explicit(
+        &pool->turns, &turns, turns + 1, memory_order_acquire, memory_order_relaxed));
+    // Until the turn is reported as done the loop cannot end.
+    uint32_t taken = 0;
+    do {
+        pool->body(pool->context, NEXT(turns), self->number);
+        taken++;
+        turns = atomic_fetch_add_explicit(&pool->turns, 1, memory_order_relaxed);
+    } while (NEXT(turns) < COUNT(turns));
+    if (!(atomic_fetch_add_explicit(&pool->done, taken, memory_order_acq_rel) & CALLER_SLEEPS)) return;
+    futex_wake(&pool->done);
+    // The caller waited for this one. If another program was the cause, it will be so again: a turn that is held while its
+    // thread does not run costs all threads more than one thread less.
+    if (was_interrupted(self) && now() - atomic_load_explicit(&pool->slept, memory_order_relaxed) > LATE) distrust(self);
+}
+
+// Until a loop begins, or the pool is destroyed; without a core for itself the worker does not look for loops but rests.
+static void sleep_until_woken(struct worker *self, uint32_t seen, bool rests) {
+    fv_thread_pool *pool = self->pool;
+    if (rests) atomic_store_explicit(&self->rests_until, now() + REST, memory_order_relaxed);
+    // The caller raises `generation` and then reads `asleep`; here it is the other way round, so one of the two sees the
+    // other. The same holds for `stopping`.
+    atomic_store(&self->asleep, 1);
+    if (!atomic_load(&pool->stopping) && (rests || atomic_load(&pool->generation) == seen)) futex_wait(&self->asleep, 1);
+    atomic_store(&self->asleep, 0);
 }
 
 static void *work(void *argument) {
     struct worker *self = argument;
     fv_thread_pool *pool = self->pool;
     uint32_t seen = 0;
+    atomic_store_explicit(&self->id, this_thread(), memory_order_relaxed);
     for (;;) {
         for (int spin = 0; atomic_load_explicit(&pool->generation, memory_order_acquire) == seen; spin++) {
-            if (spin < SPINS) {
+            if (spin < SPINS)
                 pause_briefly();
-                continue;
-            }
-            // The caller raises `generation` and then reads `sleepers`; here it is the other way round, so one
-            // of the two sees the other.
-            atomic_fetch_add(&pool->sleepers, 1);
-            if (atomic_load(&pool->generation) == seen) futex_wait(&pool->generation, seen);
-            atomic_fetch_sub(&pool->sleepers, 1);
+            else
+                sleep_until_woken(self, seen, false);
         }
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
         if (atomic_load(&pool->stopping)) return NULL;
-        if (self->number < pool->workers) take_indices(pool, self->number);
-        if (atomic_fetch_sub_explicit(&pool->working, 1, memory_order_acq_rel) == 1) futex_wake(&pool->working);
+        // Both are to be asked.
+        bool is_alone = has_own_core(self), is_prompt = runs_at_once(self);
+        if (is_alone && is_prompt)
+            join_loop(self);
+        else
+            sleep_until_woken(self, seen, true);
     }
 }
 
 fv_thread_pool *fv_thread_pool_create(int32_t threads) {
     if (threads < 1) threads = 1;
-    fv_thread_pool *pool = calloc(1, sizeof *pool + (size_t)threads * sizeof pool->worker[0]);
+    size_t bytes = sizeof(fv_thread_pool) + (size_t)threads * sizeof(struct worker);
+    fv_thread_pool *pool = aligned_alloc(_Alignof(fv_thread_pool), bytes);
     if (!pool) return NULL;
+    memset(pool, 0, bytes);
     pthread_mutex_init(&pool->callers, NULL);
     pool->threads = 1;
     // Signals are for the threads that the program itself set up for them.
@@ -92,6 +242,8 @@ fv_thread_pool *fv_thread_pool_create(int32_t threads) {
         struct worker *w = &pool->worker[i];
         w->pool = pool;
         w->number = i;
+        w->core = -1;
+        w->proof = TRUSTED;
         if (pthread_create(&w->thread, NULL, work, w) != 0) break;
         pool->threads++;
     }
@@ -103,39 +255,73 @@ fv_thread_pool *fv_thread_pool_create(int32_t threads) {
     return pool;
 }
 
+static void wake(struct worker *worker, int64_t time) {
+    uint32_t asleep = 1;
+    atomic_store_explicit(&worker->woken, time, memory_order_relaxed);
+    if (atomic_compare_exchange_strong(&worker->asleep, &asleep, 0)) futex_wake(&worker->asleep);
+}
+
 void fv_thread_pool_destroy(fv_thread_pool *pool) {
     atomic_store(&pool->stopping, true);
     atomic_fetch_add(&pool->generation, 1);
-    futex_wake(&pool->generation);
+    for (int32_t i = 1; i < pool->threads; i++) wake(&pool->worker[i], 0);
     for (int32_t i = 1; i < pool->threads; i++) pthread_join(pool->worker[i].thread, NULL);
     pthread_mutex_destroy(&pool->callers);
     free(pool);
 }
 
+static void wake_sleepers(fv_thread_pool *pool, int32_t workers) {
+    int64_t time = 0;
+    for (int32_t i = 1; i < workers; i++) {
+        struct worker *worker = &pool->worker[i];
+        if (atomic_load(&worker->asleep) == 0) continue;
+        int64_t rest = atomic_load_explicit(&worker->rests_until, memory_order_relaxed);
+        if (time == 0) time = now();
+        if (time < rest) continue;
+        // Before it is woken it costs less, and no time is lost.
+        if (is_taken(pool, atomic_load_explicit(&worker->core, memory_order_relaxed), i) && send_away(pool, worker))
+            atomic_store_explicit(&worker->core, -1, memory_order_relaxed);
+        wake(worker, time);
+    }
+}
+
 void fv_thread_pool_run(fv_thread_pool *pool, int32_t count, int32_t workers, fv_loop_body body, void *context) {
     if (count <= 0) return;
     pthread_mutex_lock(&pool->callers);
-    if (count == 1 || workers <= 1 || pool->threads == 1) {
+    if (workers > pool->threads) workers = pool->threads;
+    if (count == 1 || workers <= 1 || count > MOST_TURNS) {
         for (int32_t i = 0; i < count; i++) body(context, i, 0);
         pthread_mutex_unlock(&pool->callers);
         return;
     }
-    pool->count = count;
-    pool->workers = workers;
     pool->body = body;
     pool->context = context;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->working, (uint32_t)pool->threads - 1, memory_order_relaxed);
+    atomic_store_explicit(&pool->core, sched_getcpu(), memory_order_relaxed);
+    atomic_store_explicit(&pool->caller, this_thread(), memory_order_relaxed);
+    atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->turns, TURNS(count, workers), memory_order_release);
     atomic_fetch_add(&pool->generation, 1);
-    if (atomic_load(&pool->sleepers) > 0) futex_wake(&pool->generation);
-    take_indices(pool, 0);
-    for (int spin = 0;; spin++) {
-        uint32_t left = atomic_load_explicit(&pool->working, memory_order_acquire);
-        if (left == 0) break;
-        if (spin < SPINS)
+    wake_sleepers(pool, workers);
+    uint32_t left = (uint32_t)count;
+    for (;;) {
+        int32_t i = NEXT(atomic_fetch_add_explicit(&pool->turns, 1, memory_order_relaxed));
+        if (i >= count) break;
+        body(context, i, 0);
+        left--;
+    }
+    // What is left, workers have taken; one that has not come yet is not waited for.
+    for (int spin = 0;;) {
+        uint32_t done = atomic_load_explicit(&pool->done, memory_order_acquire);
+        if ((done & ~CALLER_SLEEPS) == left) break;
+        if (spin < SPINS) {
+            spin++;
             pause_briefly();
-        else
-            futex_wait(&pool->working, left);
+        } else if (done & CALLER_SLEEPS) {
+            futex_wait(&pool->done, done);
+        } else {
+            atomic_store_explicit(&pool->slept, now(), memory_order_relaxed);
+            atomic_fetch_or(&pool->done, CALLER_SLEEPS);
+        }
     }
     pthread_mutex_unlock(&pool->callers);
 }

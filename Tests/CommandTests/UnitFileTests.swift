@@ -31,7 +31,7 @@ import Testing
             "Service.RestrictAddressFamilies": ["AF_UNIX"], "Service.MemoryDenyWriteExecute": ["yes"],
             "Service.CapabilityBoundingSet": [""], "Service.AmbientCapabilities": [""],
             "Service.NoNewPrivileges": ["yes"],
-            "Service.SystemCallFilter": ["@system-service", "~@privileged @resources"],
+            "Service.SystemCallFilter": ["@system-service", "~@privileged @resources", "sched_setaffinity"],
             "Service.MemorySwapMax": ["0"], "Service.TasksMax": ["64"], "Service.LimitNOFILE": ["1024"],
             "Service.OOMScoreAdjust": ["300"], "Service.Nice": ["10"], "Service.RuntimeDirectoryPreserve": ["yes"],
         ]

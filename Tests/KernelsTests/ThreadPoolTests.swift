@@ -1,0 +1,188 @@
+import CKernels
+import Glibc
+import Synchronization
+import Testing
+
+@Suite(.serialized) struct ThreadPoolTests {
+    @Test(arguments: [1, 2, 3, 8])
+    func everyTurnIsTakenOnceByTheWorkersThatMay(_ threads: Int32) throws {
+        let pool = try #require(fv_thread_pool_create(threads))
+        defer { fv_thread_pool_destroy(pool) }
+        for count in [0, 1, 2, 3, 7, 64, 257] {
+            for workers in 1...threads {
+                for _ in 0..<10 {
+                    let turns = Turns(count, microseconds: 5)
+                    turns.take(on: pool, workers: workers)
+                    #expect(turns.counts.allSatisfy { $0 == 1 })
+                    #expect(turns.workers.allSatisfy { $0 < workers })
+                }
+            }
+        }
+    }
+
+    @Test func loopsOfSeveralCallersDoNotMix() throws {
+        let pool = try #require(fv_thread_pool_create(3))
+        defer { fv_thread_pool_destroy(pool) }
+        // Invariant of nonisolated(unsafe): the pool takes one loop at a time under its own lock.
+        nonisolated(unsafe) let shared = pool
+        let wrong = Mutex(0)
+        let callers = (0..<3).map { caller in
+            OwnThread {
+                for _ in 0..<400 {
+                    let turns = Turns(5 + caller, microseconds: 20)
+                    turns.take(on: shared, workers: 3)
+                    if turns.counts.contains(where: { $0 != 1 }) { wrong.withLock { $0 += 1 } }
+                }
+            }
+        }
+        for caller in callers { caller.join() }
+        #expect(wrong.withLock { $0 } == 0)
+    }
+
+    @Test func aWorkerThatIsLateIsNotWaitedFor() throws {
+        let cores = Cores.allowed
+        try OwnThread.run {
+            // With one core for all, whoever runs takes the other's time: the caller has every turn.
+            Cores.allow([cores[0]])
+            let pool = try #require(fv_thread_pool_create(3))
+            defer { fv_thread_pool_destroy(pool) }
+            for _ in 0..<300 {
+                let turns = Turns(8)
+                turns.take(on: pool, workers: 3)
+                #expect(turns.counts.allSatisfy { $0 == 1 })
+                #expect(turns.workers.allSatisfy { $0 == 0 })
+            }
+        }
+    }
+
+    @Test(.enabled(if: Cores.allowed.count > 1))
+    func aWorkerOnTheCallersCoreMovesToAnother() throws {
+        let cores = Cores.allowed
+        try OwnThread.run {
+            // Started here, the worker may run nowhere else unless it moves by itself.
+            Cores.allow([cores[0]])
+            let pool = try #require(fv_thread_pool_create(2))
+            defer { fv_thread_pool_destroy(pool) }
+            var seen: Set<Int32> = []
+            let end = ContinuousClock.now + .seconds(60)
+            while !seen.contains(Int32(cores[1])), ContinuousClock.now < end {
+                Cores.allow([cores[0]])
+                Cores.allow([cores[0], cores[1]])
+                let turns = Turns(64, microseconds: 50)
+                turns.take(on: pool, workers: 2)
+                for (worker, core) in zip(turns.workers, turns.cores) where worker == 1 { seen.insert(core) }
+            }
+            #expect(seen.contains(Int32(cores[1])))
+        }
+    }
+
+    @Test(.enabled(if: Cores.allowed.count > 1))
+    func aWorkerKeepsToTheCoresThatItsCallerMayUse() throws {
+        let cores = Cores.allowed
+        try OwnThread.run {
+            Cores.allow([cores[0]])
+            let pool = try #require(fv_thread_pool_create(2))
+            defer { fv_thread_pool_destroy(pool) }
+            for _ in 0..<50 {
+                let turns = Turns(64, microseconds: 20)
+                turns.take(on: pool, workers: 2)
+                #expect(turns.cores.allSatisfy { $0 == Int32(cores[0]) })
+            }
+        }
+    }
+}
+
+/// Who took each turn of one loop, where, and how often it was taken.
+private final class Turns {
+    private(set) var counts: [Int]
+    private(set) var workers: [Int32]
+    private(set) var cores: [Int32]
+    private let microseconds: Int
+
+    init(_ count: Int, microseconds: Int = 0) {
+        counts = [Int](repeating: 0, count: count)
+        workers = [Int32](repeating: 0, count: count)
+        cores = [Int32](repeating: 0, count: count)
+        self.microseconds = microseconds
+    }
+
+    /// Each turn has a place of its own in all three.
+    private struct Places {
+        var counts: UnsafeMutablePointer<Int>?
+        var workers: UnsafeMutablePointer<Int32>?
+        var cores: UnsafeMutablePointer<Int32>?
+        var work: Duration
+    }
+
+    func take(on pool: OpaquePointer, workers most: Int32) {
+        let count = Int32(counts.count), work = Duration.microseconds(microseconds)
+        counts.withUnsafeMutableBufferPointer { counts in
+            workers.withUnsafeMutableBufferPointer { workers in
+                cores.withUnsafeMutableBufferPointer { cores in
+                    var places = Places(
+                        counts: counts.baseAddress, workers: workers.baseAddress, cores: cores.baseAddress, work: work)
+                    withUnsafeMutablePointer(to: &places) { places in
+                        let turn: fv_loop_body = { context, index, worker in
+                            guard let places = context?.assumingMemoryBound(to: Places.self).pointee else { return }
+                            places.counts?[Int(index)] += 1
+                            places.workers?[Int(index)] = worker
+                            let end = ContinuousClock.now + places.work
+                            while ContinuousClock.now < end {}
+                            places.cores?[Int(index)] = Cores.current()
+                        }
+                        fv_thread_pool_run(pool, count, most, turn, places)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The processors that the calling thread may run on. Glibc's header hides the calls from Swift.
+private enum Cores {
+    typealias Affinity = @convention(c) (pid_t, Int, UnsafeMutableRawPointer?) -> Int32
+    static let get = unsafeBitCast(dlsym(nil, "sched_getaffinity"), to: Affinity.self)
+    static let set = unsafeBitCast(dlsym(nil, "sched_setaffinity"), to: Affinity.self)
+    static let current = unsafeBitCast(dlsym(nil, "sched_getcpu"), to: (@convention(c) () -> Int32).self)
+
+    static var allowed: [Int] {
+        var set = [UInt8](repeating: 0, count: 128)
+        guard get(0, set.count, &set) == 0 else { return [0] }
+        return (0..<8 * set.count).filter { set[$0 / 8] >> UInt8($0 % 8) & 1 == 1 }
+    }
+
+    static func allow(_ cores: [Int]) {
+        var set = [UInt8](repeating: 0, count: 128)
+        for core in cores { set[core / 8] |= 1 << UInt8(core % 8) }
+        #expect(Self.set(0, set.count, &set) == 0)
+    }
+}
+
+/// A thread whose cores may be changed without others noticing.
+private final class OwnThread {
+    private var thread = pthread_t()
+
+    init(_ body: @escaping @Sendable () -> Void) {
+        let box = Unmanaged.passRetained(Box(body))
+        pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument else { return nil }
+                Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
+                return nil
+            }, box.toOpaque())
+    }
+
+    func join() { pthread_join(thread, nil) }
+
+    static func run(_ body: @escaping @Sendable () throws -> Void) throws {
+        let result = Mutex<Result<Void, any Error>>(.success(()))
+        OwnThread { result.withLock { $0 = Result { try body() } } }.join()
+        try result.withLock { $0 }.get()
+    }
+
+    private final class Box {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+}
