@@ -20,6 +20,17 @@ public struct EncodedPicture: Sendable, Equatable {
         self.height = height.bounded(to: 0...1 << 20)
     }
 
+    /// The picture's form, which decides how much of a rung is resized and how much is bars.
+    enum Outline: Int, Sendable {
+        case unknown, square, wide, tall
+    }
+
+    var outline: Outline {
+        guard width > 0, height > 0 else { return .unknown }
+        let ratio = Double(width) / Double(height)
+        return ratio > 1.1 ? .wide : ratio < 1 / 1.1 ? .tall : .square
+    }
+
     /// Pixels that come out of the decoder for `rung`: a JPEG is decoded at the smallest of 1/8, 2/8, 4/8 and 8/8 of its
     /// size whose longer side still covers the rung's.
     public func decodedPixels(for rung: Rung) -> Double {

@@ -63,6 +63,7 @@ public struct Plan: Sendable, Equatable {
     let idle: PhaseTimes
     /// What the decoder is given; nil where it is not known.
     let decoding: DecodingCost.Work?
+    let outline: EncodedPicture.Outline
     /// Slowdowns that the plan was made with, by phase.
     let slowdown: Slowdown
     /// The most likely slowdown of generating.

@@ -5,6 +5,7 @@ extension Planner {
         var shape: Rung
         var index: Int?
         var decoding: DecodingCost.Work?
+        var outline: EncodedPicture.Outline
         /// On an idle device, with the shortest useful answer.
         var idle: PhaseTimes
         var context: Double
@@ -48,12 +49,13 @@ extension Planner {
             idle = model.phases(shape, sourcePixels: sourcePixels, textTokens: request.textTokens, tokens: 1)
         }
         idle.generate = model.generation(of: minimum, context: context)
+        let outline = request.encoded == nil ? request.picture?.outline ?? .unknown : .unknown
         var doubt = 0.0
         if let index {
             let correction = corrections[index]
             let factor = exponential(correction.seeing)
             idle.decode *= factor
-            idle.preprocess *= factor * exponential(correction.preprocess)
+            idle.preprocess *= factor * exponential(correction.preprocess[outline.rawValue])
             idle.vision *= factor
             idle.prefill *= exponential(correction.prefill)
             // An unmeasured rung may differ from the nominal shape.
@@ -68,7 +70,8 @@ extension Planner {
         let deviation =
             likely > 0 ? present.deviation.applied(to: expected).total / likely + doubt : doubt
         return Estimate(
-            rung: rung, shape: shape, index: index, decoding: work, idle: idle, context: context, likely: likely,
+            rung: rung, shape: shape, index: index, decoding: work, outline: outline, idle: idle, context: context,
+            likely: likely,
             deviation: deviation,
             bound: likely * exponential(residuals.margin * deviation))
     }
@@ -126,6 +129,7 @@ extension Planner {
             minimumTokens: minimum,
             predicted: usual, bound: estimate.bound, index: estimate.index, idle: estimate.idle,
             decoding: estimate.decoding,
+            outline: estimate.outline,
             slowdown: slowdown,
             tokenFactor: likeliest.generate,
             deviation: estimate.deviation, context: estimate.context,

@@ -88,15 +88,18 @@ extension Planner {
         residuals.observe(logarithm(actual / expected.total) / plan.deviation)
     }
 
-    /// Moves a rung's share of resizing towards what the frame showed beside the present slowdown: at once by the first
-    /// frames, by a tenth later on, and never far by a single one.
+    /// Moves a rung's share of resizing, for pictures of this outline, towards what the frame showed beside the present
+    /// slowdown: at once by the first such frames, by a tenth later on, and never far by a single one.
     private mutating func correctPreprocessing(_ plan: Plan, _ ratio: Double) {
         guard let index = plan.index, corrections.indices.contains(index), plan.shape == plan.rung, ratio > 0 else {
             return
         }
-        let gain = max(0.1, 0.5 / (1 + Double(corrections[index].observations)))
+        let outline = plan.outline.rawValue
+        let gain = max(0.1, 0.5 / (1 + corrections[index].resized[outline]))
         let surprise = logarithm(ratio).bounded(to: -0.5...0.5)
-        corrections[index].preprocess = (corrections[index].preprocess + gain * surprise).bounded(to: -2...2)
+        let correction = corrections[index].preprocess[outline] + gain * surprise
+        corrections[index].preprocess[outline] = correction.bounded(to: -2...2)
+        corrections[index].resized[outline] = min(corrections[index].resized[outline] + 1, 1_000_000)
     }
 
     /// Moves a rung's own correction a little towards what the frame showed beyond the present slowdown.

@@ -68,8 +68,10 @@ public struct Planner: Sendable {
         /// Logarithms.
         var seeing = 0.0
         var prefill = 0.0
-        /// Beside what is seeing's: resizing depends on the pictures that come, and was measured without a pause.
-        var preprocess = 0.0
+        /// Beside what is seeing's, by the pictures' outlines: resizing depends on the pictures that come, and was measured
+        /// without a pause.
+        var preprocess = SIMD4<Double>(repeating: 0)
+        var resized = SIMD4<Double>(repeating: 0)
         var observations = 0
     }
 

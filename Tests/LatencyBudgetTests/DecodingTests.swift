@@ -117,6 +117,27 @@ import Testing
         #expect(errors[errors.count / 2] < 0.08 && errors[errors.count * 95 / 100] < 0.2, "\(errors)")
     }
 
+    @Test func resizingIsLearnedForEachOutlineOfPictures() throws {
+        var random = SeededGenerator(seed: 6)
+        var planner = try Samples.planner([512])
+        let pictures: [(size: (Int, Int), factor: Double)] = [((448, 448), 1.3), ((448, 336), 0.8), ((336, 448), 1.1)]
+        var errors: [Double] = []
+        for index in 0..<90 {
+            let (size, factor) = pictures[index * 7 % 3]
+            var request = PlanRequest(arrival: 1000, budget: 60_000)
+            request.picture = EncodedPicture(.jpeg, bytes: 40_000, width: size.0, height: size.1)
+            let plan = try #require(planner.plan(request, now: 1000).plan)
+            var measured = Samples.measured(plan, computing: random.noise(0.05))
+            measured.preprocess = 5 * factor * random.noise(0.05)
+            let expected = planner.prediction(of: plan, tokens: 20)
+            planner.observe(measured, tokens: 20, of: plan, met: true)
+            guard index >= 30 else { continue }
+            errors.append(abs(expected.preprocess / measured.preprocess - 1))
+        }
+        errors.sort()
+        #expect(errors[errors.count / 2] < 0.08 && errors[errors.count * 95 / 100] < 0.2, "\(errors)")
+    }
+
     // MARK: - Black bars
 
     @Test func aRungWithoutBarsIsForetoldByWhatIsSeen() throws {
