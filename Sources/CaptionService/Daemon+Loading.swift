@@ -4,6 +4,9 @@ public import Logging
 internal import ServiceManager
 
 extension Daemon {
+    /// Prepares the process for a long life in little memory; to be called first of all.
+    public static func prepareProcess() { UnusedMemory.limit() }
+
     /// Looks at all models, loads the first and opens the folders; meanwhile the service manager is told that it takes longer.
     ///
     /// - Parameter requiresFolders: Whether a watched folder that is missing is an error.

@@ -47,7 +47,8 @@ public struct FastVLMModelSource: ModelSource {
         }
         defer { beating.cancel() }
         let engine = await Self.onItsOwnThread { () throws(EngineError) in
-            // What was needed while it was read.
+            // Of the one that was there before, and then of what was needed while this one was read.
+            UnusedMemory.giveBack()
             defer { UnusedMemory.giveBack() }
             return try open(model)
         }

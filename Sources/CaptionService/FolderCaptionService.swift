@@ -226,6 +226,8 @@ public struct FolderCaptionService: Service {
             claimed.bytes, source: folder.source(of: candidate, sha256: claimed.sha256), tasks: tasks,
             sourceNumber: folder.number, arrival: candidate.arrival, start: start,
             budgetStart: candidate.sign == .found ? start : candidate.arrival)
+        // What the process dies of while it brings a model into memory is not the picture's fault.
+        frame.onLoading = { [journal] begins in begins ? journal?.pause() : journal?.resume() }
         if answerer.models.keepsBudgets {
             frame.waiting = source.waiting.compactMap { waiting in
                 guard waiting.sign != .found, let tasks = folders[waiting.root]?.watch.tasks, tasks.followsBudget else {

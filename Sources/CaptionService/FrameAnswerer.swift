@@ -59,6 +59,9 @@ public struct FrameAnswerer: Sendable {
         public var budgetStart: ContinuousClock.Instant
         /// Those that wait elsewhere than at the desk: when their budgets began, and how many ms they are.
         public var waiting: [(arrival: ContinuousClock.Instant, budget: Double)] = []
+        /// Told when its model begins to be brought into memory, and when that has ended: meanwhile nothing is done with the
+        /// picture.
+        var onLoading: (@Sendable (_ begins: Bool) -> Void)?
 
         public init(
             _ bytes: [UInt8], source: SidecarDocument.Source, tasks: PictureTasks, sourceNumber: Int = 0,
@@ -114,12 +117,15 @@ public struct FrameAnswerer: Sendable {
         if wait > .zero, let planner = models.planner(of: key),
             planner.wouldExpire(plannedFrame(frame, card, textTokens: 0), after: wait)
         {
-            // Not this one any more, but those that come later find it.
-            models.begin(key)
+            // Not this one any more, but those that come later find it, unless somebody waits who needs another.
+            if desk.waiting == 0 { models.begin(key) }
             return .document(expired("loading", nil, frame, card, queued: queued))
         }
         let engine: any PictureEngine
         do {
+            let isThere = models.isLoaded(key)
+            if !isThere { frame.onLoading?(true) }
+            defer { if !isThere { frame.onLoading?(false) } }
             engine = try await models.take(key)
         } catch {
             return error.code == .cancelled ? .cancelled : .failed(error)

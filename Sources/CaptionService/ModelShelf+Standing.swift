@@ -51,6 +51,9 @@ extension ModelShelf {
 
     var planners: [FramePlanner] { state.withLock { $0.slots.values.compactMap(\.planner) } }
 
+    /// Whether the model `key` is in memory.
+    func isLoaded(_ key: String) -> Bool { state.withLock { $0.phase(of: key) == .loaded } }
+
     /// How long somebody who asks for the model `key` now is expected to wait until it is there; zero for one that was never
     /// loaded, of which nothing is known.
     package func expectedLoad(of key: String) -> Duration {

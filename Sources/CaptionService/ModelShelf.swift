@@ -1,3 +1,4 @@
+internal import Dispatch
 internal import Kernels
 public import Logging
 internal import Synchronization
@@ -134,8 +135,6 @@ public final class ModelShelf: Sendable {
     /// Loads what the state says is being loaded.
     private func load(_ slot: Slot) {
         Task.detached { [self] in
-            // Of what was there before.
-            UnusedMemory.giveBack()
             let start = ContinuousClock.now
             let result: Result<any PictureEngine, EngineError>
             do throws(EngineError) {
@@ -195,9 +194,12 @@ public final class ModelShelf: Sendable {
 
     private func told(_ gone: String?) {
         guard let gone else { return }
-        UnusedMemory.giveBack()
+        Self.tidying.async { UnusedMemory.giveBack() }
         logger.info("Model unloaded", metadata: ["model": "\(gone)"])
     }
+
+    /// Takes its time: not on a thread that others wait for.
+    private static let tidying = DispatchQueue(label: "tidying")
 
     /// Waits until something is not as it was at `version`, or the task is cancelled.
     private func change(since version: Int) async {

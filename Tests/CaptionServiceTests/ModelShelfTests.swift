@@ -40,11 +40,14 @@ import Testing
 
     @Test(.timeLimit(.minutes(1))) func whatIsInUseStaysHoweverShortItsTime() async throws {
         let source = StubModels()
-        let shelf = try await shelf(source, [.init(path: "/m/one", keepAlive: .after(.zero))])
+        let shelf = try await shelf(source, [.init(path: "/m/one", keepAlive: .after(.milliseconds(30)))])
         _ = try await shelf.take("one")
-        // Long enough for a time that had begun.
-        try await Task.sleep(for: .milliseconds(50))
-        #expect(source.alive == 1 && shelf.standings.map(\.phase) == [.loaded])
+        shelf.giveBack()
+        // Its time has begun, and ends while it is in use.
+        _ = try await shelf.take("one")
+        let loads = source.loads.count
+        try await Task.sleep(for: .milliseconds(60))
+        #expect(source.alive == 1 && source.loads.count == loads && shelf.standings.map(\.phase) == [.loaded])
         shelf.giveBack()
         try await eventually { source.alive == 0 }
     }

@@ -96,6 +96,30 @@ import Testing
         }
     }
 
+    /// Bringing a model into memory may well be what the process is ended for.
+    @Test(.timeLimit(.minutes(1))) func anEndOfTheProcessWhileAModelLoadsIsNotThePicturesFault() async throws {
+        let state = try ScratchFolder()
+        let journal = Collected<String>()
+        let folder = state.path
+        @Sendable func lastLine() -> String {
+            let text = try? String(contentsOfFile: "\(folder)/\(InFlightJournal.fileName)", encoding: .utf8)
+            return text?.split(separator: "\n").last.map(String.init) ?? ""
+        }
+        let source = StubModels(onLoad: { _ in journal.add(lastLine()) }, onRun: { _, _ in journal.add(lastLine()) })
+        let shelf = ModelShelf(source: source, logger: .silent)
+        let configuration = DaemonConfiguration(
+            model: .init(path: "/m/one"), watches: [DaemonConfiguration.Watch(path: gate.path, name: "gate")])
+        try await shelf.replace(with: configuration.models)
+        let (stream, continuation) = AsyncStream.makeStream(of: CommittedResult.self)
+        let service = try FolderCaptionService(
+            configuration, answerer: FrameAnswerer(models: shelf),
+            journal: InFlightJournal(directory: state.path, logger: .silent), logger: .silent,
+            onCommit: { continuation.yield($0) })
+        try gate.drop("a", "a.jpg")
+        try await whileRunning(service.run) { for await _ in stream { break } }
+        #expect(journal.all.count == 2 && journal.all[0] == "pause" && journal.all[1] == "resume", "\(journal.all)")
+    }
+
     @Test(.timeLimit(.minutes(1))) func modelsComeAndGoWithTheConfiguration() async throws {
         let source = StubModels()
         let (one, two) = (model("/m/one"), model("/m/two", "name = \"other\""))
@@ -119,6 +143,7 @@ import Testing
                 model("/m/broken") + watch(gate, "gate"), one + one + watch(gate, "gate"),
                 one + two + watch(gate, "gate", "model = \"third\""),
                 one + watch(gate, "gate") + watch(yard, "gate"),
+                one + two + model("/m/four") + "[[watch]]\npath = \"\(gate.path)/a.jpg\"\n",
             ] {
                 try await reload(bad)
                 #expect(daemon.daemon.status.configuration.problem != nil, "\(bad)")
