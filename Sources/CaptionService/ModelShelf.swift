@@ -178,19 +178,30 @@ public final class ModelShelf: Sendable {
     private func setTheHour(_ state: inout State) {
         state.timer?.cancel()
         state.timer = nil
-        guard state.users == 0, let key = state.loaded?.key,
-            case .after(let time) = state.slots[key]?.model.keepAlive
-        else { return }
+        guard state.users == 0, let key = state.loaded?.key, let slot = state.slots[key] else { return }
         let number = state.nextNumber()
         state.hour = number
         state.timer = Task { [self] in
-            do { try await Task.sleep(for: time) } catch { return }
+            do {
+                let end = slot.model.keepAlive
+                if end.isLonger(than: Self.breath) {
+                    try await Task.sleep(for: Self.breath)
+                    Self.tidying.async { UnusedMemory.giveBack() }
+                }
+                guard case .after(let time) = end else { return }
+                try await Task.sleep(for: end.isLonger(than: Self.breath) ? time - Self.breath : time)
+            } catch {
+                return
+            }
             let gone = self.state.withLock { state in
                 state.users == 0 && state.hour == number ? state.unload() : nil
             }
             told(gone)
         }
     }
+
+    /// After so long without work, what the last frames needed besides goes back to the system.
+    private static let breath = Duration.seconds(2)
 
     private func told(_ gone: String?) {
         guard let gone else { return }
@@ -215,6 +226,15 @@ public final class ModelShelf: Sendable {
             }
         } onCancel: {
             state.withLock { $0.waiters.removeValue(forKey: number) }?.resume()
+        }
+    }
+}
+
+extension DaemonConfiguration.Model.KeepAlive {
+    fileprivate func isLonger(than time: Duration) -> Bool {
+        switch self {
+        case .always: true
+        case .after(let own): own > time
         }
     }
 }
