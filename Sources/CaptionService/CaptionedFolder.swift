@@ -13,8 +13,6 @@ struct CaptionedFolder: Sendable {
     let sidecars: DaemonConfiguration.Sidecars
     /// When it began to be watched, in nanoseconds since 1970.
     let since: Int64
-    /// Tokens of its prompts, besides the picture's.
-    private let textTokens: Int
     /// Where sidecars go if not beside the pictures.
     private let mirror: SidecarStore?
     private let logger: Logger
@@ -25,14 +23,13 @@ struct CaptionedFolder: Sendable {
     ///   - removesTemporaries: Whether what unfinished commits left is removed; only where no commit can be at work.
     ///   - since: When it began to be watched. The default, nil, is now.
     init(
-        _ watch: DaemonConfiguration.Watch, number: Int, textTokens: Int, sidecars: DaemonConfiguration.Sidecars,
+        _ watch: DaemonConfiguration.Watch, number: Int, sidecars: DaemonConfiguration.Sidecars,
         removesTemporaries: Bool = true, isRequired: Bool, since: Int64? = nil, logger: Logger
     ) throws(DaemonError) {
         self.watch = watch
         self.sidecars = sidecars
         self.since = since ?? Self.fileClock
         self.number = number
-        self.textTokens = textTokens
         self.logger = logger
         var isDirectory = false
         let isThere = FileManager.default.fileExists(atPath: watch.path, isDirectory: &isDirectory)
@@ -119,20 +116,21 @@ struct CaptionedFolder: Sendable {
             document, for: candidate.path.bytes, isCurrent: { candidate.isCurrent })
     }
 
-    /// What is asked about the picture, and the tokens of its prompts where they are known.
-    func tasks(for candidate: FrameCandidate) -> (tasks: PictureTasks, textTokens: Int?) {
+    /// What is asked about the picture.
+    func tasks(for candidate: FrameCandidate) -> PictureTasks {
         guard watch.isSpool, let note = candidate.path.parent.appending(Spool.noteName(of: candidate.path.name)),
             let frame = try? candidate.folder.claim(note, limit: 65_536),
             let request = try? JSONDecoder().decode(Spool.Request.self, from: Data(frame.bytes))
-        else { return (watch.tasks.filledIn(facts(of: candidate)), textTokens) }
+        else { return watch.tasks.filledIn(facts(of: candidate)) }
         var tasks = watch.tasks.filledIn(facts(of: candidate))
         if let prompt = request.prompt { tasks.prompt = prompt }
         if let questions = request.questions, !questions.isEmpty {
             tasks.questions = questions
             tasks.prompt = request.prompt ?? ""
         }
+        if let model = request.model { tasks.model = model }
         if let budget = request.budget { tasks.budget = budget }
-        return (tasks, nil)
+        return tasks
     }
 
     /// What the results say of where its pictures came from.

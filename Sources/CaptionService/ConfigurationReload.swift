@@ -45,9 +45,9 @@ actor ConfigurationReload {
         do {
             let new = try DaemonConfiguration(file: file)
             let old = state.now.configuration
-            let changes = try await folders.apply(new)
+            let changes = try await apply(new)
             var kept = new
-            let waiting = Self.takeBackWhatWaits(in: &kept, old, canPlan: folders.answerer.planner != nil)
+            let waiting = Self.takeBackWhatWaits(in: &kept, old, canPlan: folders.answerer.models.keepsBudgets)
             state.change {
                 $0.configuration = kept
                 $0.problem = nil
@@ -76,17 +76,31 @@ actor ConfigurationReload {
         }
     }
 
-    /// The model, the socket and how time is planned are made once: what the file says of them now waits for the next start.
+    /// First the new models beside the old ones, then the folders that ask them, then the new ones alone: no frame asks for a model
+    /// that is not there.
+    private func apply(_ new: DaemonConfiguration) async throws(DaemonError) -> FolderCaptionService.Changes {
+        let models = folders.answerer.models
+        let (old, stock) = (models.stock, try await models.look(at: new.models))
+        models.replace(with: stock.merging(old))
+        do {
+            let changes = try await folders.apply(new)
+            models.replace(with: stock)
+            return changes
+        } catch {
+            models.replace(with: old)
+            throw error
+        }
+    }
+
+    /// The socket and how time is planned are made once: what the file says of them now waits for the next start.
     ///
     /// - Parameter canPlan: Whether budgets that come now can be followed.
     private static func takeBackWhatWaits(
         in new: inout DaemonConfiguration, _ old: DaemonConfiguration, canPlan: Bool
     ) -> [String] {
         var waiting: [String] = []
-        if new.model != old.model { waiting.append("model") }
         if new.budget != old.budget { waiting.append("budget") }
         if new.socket != old.socket { waiting.append("socket") }
-        new.model = old.model
         new.socket = old.socket
         new.budget = old.budget
         if new.hasBudget, !canPlan { waiting.append("budget_ms") }

@@ -136,6 +136,12 @@ struct ConfigurationTable {
         return ConfigurationTable(found, place: name(key), file: file)
     }
 
+    /// The table at `key`, or the tables of the array there; empty if there is neither.
+    mutating func tables(_ key: String) throws(ConfigurationError) -> [ConfigurationTable] {
+        if table[key]?.table != nil { return try subtable(key).map { [$0] } ?? [] }
+        return try subtables(key)
+    }
+
     /// The tables of the array at `key`; empty if there is none.
     mutating func subtables(_ key: String) throws(ConfigurationError) -> [ConfigurationTable] {
         let expected = "tables, each headed [[\(key)]]"

@@ -1,12 +1,13 @@
-internal import Dispatch
-internal import FastVLM
 internal import Kernels
-internal import ModelFiles
+internal import LatencyBudget
 public import Logging
 internal import ServiceManager
 
 extension Daemon {
-    /// Loads the model and opens the folders; meanwhile the service manager is told that it takes longer.
+    /// Prepares the process for a long life in little memory; to be called first of all.
+    public static func prepareProcess() { UnusedMemory.limit() }
+
+    /// Looks at all models, loads the first and opens the folders; meanwhile the service manager is told that it takes longer.
     ///
     /// - Parameter requiresFolders: Whether a watched folder that is missing is an error.
     public static func load(
@@ -14,30 +15,32 @@ extension Daemon {
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) async throws(DaemonError) -> Daemon {
         let heartbeat = Heartbeat()
-        let engine = try await engine(configuration.model, heartbeat, place, logger)
+        let models = ModelShelf(
+            source: FastVLMModelSource(heartbeat: heartbeat, logger: logger),
+            planner: configuration.hasBudget || place.socket != nil ? planners(configuration.budget, logger) : nil,
+            logger: logger)
+        try await load(configuration.models, onto: models, place)
         var degraded: Set<String> = []
         if let warning = (try? BLAS.shared())?.diagnosis.warning {
             logger.warning("\(warning)")
             degraded.insert("blas_core")
         }
         return try Daemon(
-            configuration, engine: engine,
-            planner: configuration.hasBudget || place.socket != nil ? planner(configuration, engine, logger) : nil,
+            configuration, models: models,
             journal: InFlightJournal(directory: ProfileStore.usualDirectory, logger: logger), heartbeat: heartbeat,
             requiresFolders: requiresFolders, degraded: degraded, place: place, logger: logger, onCommit: onCommit)
     }
 
-    /// Starting takes no longer than this, however slow the disk: then something is wrong.
-    private static let loadingLimit = Duration.seconds(1800)
     private static let loadingStep = Duration.seconds(10)
 
-    /// Loads on a thread of its own: reading a model blocks.
-    private static func engine(
-        _ model: DaemonConfiguration.Model, _ heartbeat: Heartbeat, _ place: Place, _ logger: Logger
-    ) async throws(DaemonError) -> FastVLMEngine {
+    /// Puts `configured` on the shelf and brings the first into memory, so that whoever can use the daemon learns at once what
+    /// is wrong with it.
+    private static func load(
+        _ configured: [DaemonConfiguration.Model], onto models: ModelShelf, _ place: Place
+    ) async throws(DaemonError) {
         let extending = place.notifier.map { notifier in
             Task {
-                let end = ContinuousClock.now + loadingLimit
+                let end = ContinuousClock.now + FastVLMModelSource.patience
                 while !Task.isCancelled, ContinuousClock.now < end {
                     notifier.tell(.extendTimeout(loadingStep * 3), .status("Loading the model"))
                     try? await Task.sleep(for: loadingStep)
@@ -45,47 +48,25 @@ extension Daemon {
             }
         }
         defer { extending?.cancel() }
-        let loaded = await withCheckedContinuation {
-            (continuation: CheckedContinuation<Result<FastVLMEngine, DaemonError>, Never>) in
-            DispatchQueue(label: "loading").async {
-                continuation.resume(
-                    returning: Result { () throws(DaemonError) in try load(model, heartbeat, logger) })
-            }
-        }
-        return try loaded.get()
-    }
-
-    private static func load(
-        _ configuration: DaemonConfiguration.Model, _ heartbeat: Heartbeat, _ logger: Logger
-    ) throws(DaemonError) -> FastVLMEngine {
+        try await models.replace(with: configured)
         do {
-            let model = try FastVLMModel(path: configuration.path)
-            let engine = try FastVLMEngine(model, threads: configuration.threads, heartbeat: heartbeat)
-            logger.info(
-                "Model loaded",
-                metadata: [
-                    "name": "\(model.prepared.name)", "precision": "\(model.prepared.precision.rawValue)",
-                    "digest": "\(model.prepared.digest)", "kernels": "\(InstructionSet.best.rawValue)",
-                ])
-            return engine
-        } catch let error as ModelFileError {
-            throw DaemonError(.model, error.message)
-        } catch let error as EngineError {
-            throw DaemonError(.resources, error.message)
+            try await models.takeDefault()
         } catch {
-            throw DaemonError(.model, "Cannot load the model '\(configuration.path)': \(error).")
+            throw DaemonError(error.code == .resources ? .resources : .model, error.message)
         }
     }
 
-    /// Starts from the profile of this device, if there is one.
-    private static func planner(
-        _ configuration: DaemonConfiguration, _ engine: FastVLMEngine, _ logger: Logger
-    ) -> FramePlanner {
-        FramePlanner(
-            ladder: engine.ladder, missTarget: configuration.budget.missTarget,
-            store: ProfileStore(
-                directory: configuration.budget.profileDirectory ?? ProfileStore.usualDirectory,
-                identity: engine.profileIdentity),
-            signals: { .sample() }, logger: logger)
+    /// Each starts from the profile of this device for its model, if there is one.
+    private static func planners(
+        _ budget: DaemonConfiguration.Budget, _ logger: Logger
+    ) -> ModelShelf.PlannerMaker {
+        { card, model in
+            FramePlanner(
+                ladder: card.ladder, missTarget: budget.missTarget,
+                store: ProfileStore(
+                    directory: budget.profileDirectory ?? ProfileStore.usualDirectory,
+                    identity: .init(card.facts, threads: model.threads)),
+                signals: { .sample() }, logger: logger)
+        }
     }
 }

@@ -7,9 +7,8 @@ internal import LatencyBudget
 internal import Sidecars
 internal import UnixSignals
 
-/// The whole daemon: a model, the folders that it watches, the signals that it obeys, and what it tells of itself.
+/// The whole daemon: its models, the folders that it watches, the signals that it obeys, and what it tells of itself.
 public struct Daemon: Sendable {
-    public let engine: any PictureEngine
     public let metrics: ServiceMetrics
     private let folders: FolderCaptionService
     /// Answers frames, of the folders and of whoever else has some.
@@ -67,26 +66,26 @@ public struct Daemon: Sendable {
     ///   - options: How folders are watched.
     ///   - onCommit: Told of each result when its sidecar is on the disk.
     public init(
-        _ configuration: DaemonConfiguration, engine: any PictureEngine, planner: FramePlanner? = nil,
+        _ configuration: DaemonConfiguration, models: ModelShelf,
         journal: InFlightJournal? = nil, heartbeat: Heartbeat = Heartbeat(), requiresFolders: Bool = false,
         degraded: Set<String> = [],
         options: FolderSourceOptions = .init(), place: Place = Place(), logger: Logger,
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
+        let answerer = FrameAnswerer(models: models, degraded: degraded)
         let state = DaemonState(DaemonState.Content(configuration: configuration, degraded: degraded))
         let metrics = ServiceMetrics()
         let results = ResultFeed(onPublish: { metrics.record($0) })
         // The folders are watched, and SIGHUP is heard.
         let readiness = Readiness(parts: 2)
         let folders = try FolderCaptionService(
-            configuration, engine: engine, planner: planner, journal: journal, options: options,
-            requiresFolders: requiresFolders, degraded: degraded, heartbeat: heartbeat, logger: logger,
+            configuration, answerer: answerer, journal: journal, options: options,
+            requiresFolders: requiresFolders, heartbeat: heartbeat, logger: logger,
             onWatching: { readiness.arrive() },
             onCommit: {
                 results.publish($0.document)
                 onCommit($0)
             })
-        self.engine = engine
         self.metrics = metrics
         self.results = results
         self.folders = folders
@@ -102,6 +101,25 @@ public struct Daemon: Sendable {
             state.change { $0.phase = ServiceStatus.watching }
             daemon.place.notifier?.tell(.ready, .status(daemon.status.summary))
         }
+    }
+
+    /// With one model that stays in memory.
+    ///
+    /// - Parameter planner: The default, nil, is none where nothing has a budget, else one that learns the device from the
+    ///   first pictures.
+    public init(
+        _ configuration: DaemonConfiguration, engine: any PictureEngine, planner: FramePlanner? = nil,
+        journal: InFlightJournal? = nil, heartbeat: Heartbeat = Heartbeat(), requiresFolders: Bool = false,
+        degraded: Set<String> = [],
+        options: FolderSourceOptions = .init(), place: Place = Place(), logger: Logger,
+        onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
+    ) throws(DaemonError) {
+        try self.init(
+            configuration,
+            models: ModelShelf(
+                engine, planner: planner ?? configuration.usualPlanner(engine, logger), models: configuration.models),
+            journal: journal, heartbeat: heartbeat, requiresFolders: requiresFolders, degraded: degraded,
+            options: options, place: place, logger: logger, onCommit: onCommit)
     }
 
     /// Runs until SIGTERM or SIGINT; SIGHUP has the configuration read anew and all folders looked through.
@@ -142,16 +160,17 @@ public struct Daemon: Sendable {
     public var status: ServiceStatus {
         let (now, totals, statuses) = (state.now, metrics.totals, folders.statuses)
         let sources = answerer.desk.frames
+        let models = answerer.models.standings
         let oldest = (folders.frames + sources).compactMap(\.oldestPending).max()
         return ServiceStatus(
-            state: now.phase, started: started, model: SidecarDocument.Model(engine.model),
+            state: now.phase, started: started, models: models.map { ServiceStatus.Model($0) },
             kernels: InstructionSet.best.rawValue, folders: statuses, sources: sources.map { .init($0) },
             queue: statuses.reduce(0) { $0 + $1.waiting } + sources.reduce(0) { $0 + ($1.pending["waiting"] ?? 0) },
             oldestPending: oldest.map { ($0.milliseconds / 100).rounded() / 10 },
             budget: ServiceStatus.Budget(met: totals.budgetsMet, missed: totals.budgetsMissed),
             lastResult: totals.last,
             configuration: ServiceStatus.Configuration(file: place.file, reloads: totals.reloads, problem: now.problem),
-            degraded: now.degraded.sorted())
+            degraded: now.degraded.union(answerer.models.degraded).sorted())
     }
 
     /// The status with what the device shows now, as JSON.
@@ -175,7 +194,8 @@ public struct Daemon: Sendable {
     /// The frames of each folder and each source of the socket, each counted at one instant.
     public var frames: [SourceFrames] { folders.frames + answerer.desk.frames }
 
-    /// Whether the folders are watched and it is not ending.
+    /// Whether frames are taken: the folders are watched and it is not ending. Also while no model is in memory, because the
+    /// next frame brings its own.
     public var isReady: Bool { ![ServiceStatus.starting, ServiceStatus.stopping].contains(state.now.phase) }
 
     /// For tests: as SIGHUP.

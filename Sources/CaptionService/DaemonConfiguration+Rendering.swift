@@ -6,10 +6,13 @@ extension DaemonConfiguration {
     /// The effective configuration as TOML, defaults included: reading it back gives an equal value.
     public var toml: String {
         let top = TOMLTable()
-        let modelTable = TOMLTable()
-        modelTable["path"] = model.path
-        modelTable["threads"] = model.threads
-        top["model"] = modelTable
+        if models.count == 1, let model = models.first {
+            top["model"] = model.table
+        } else {
+            let array = TOMLArray()
+            for model in models { array.append(model.table) }
+            top["model"] = array
+        }
         if let directory = sidecars.directory {
             let table = TOMLTable()
             table["directory"] = directory
@@ -29,6 +32,20 @@ extension DaemonConfiguration {
         for watch in watches { array.append(watch.table) }
         top["watch"] = array
         return top.convert(to: .toml) + "\n"
+    }
+}
+
+extension DaemonConfiguration.Model {
+    fileprivate var table: TOMLTable {
+        let table = TOMLTable()
+        table["path"] = path
+        if let name { table["name"] = name }
+        table["threads"] = threads
+        switch keepAlive {
+        case .always: table["keep_alive"] = "always"
+        case .after(let time): table["keep_alive"] = Int(time.components.seconds)
+        }
+        return table
     }
 }
 
@@ -70,6 +87,7 @@ extension DaemonConfiguration.Socket {
 
 extension PictureTasks {
     fileprivate func write(to table: TOMLTable) {
+        if let model { table["model"] = model }
         table["prompt"] = prompt
         if let resolution = resolution { table["resolution"] = resolution }
         if !followsBudget { table["resolution"] = "off" }

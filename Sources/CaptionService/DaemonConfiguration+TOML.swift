@@ -31,14 +31,23 @@ extension DaemonConfiguration {
     /// Decodes and validates `text`; `file` names it in messages.
     public init(toml text: String, file: String) throws(ConfigurationError) {
         var top = try ConfigurationTable(parsing: text, file: file)
-        guard var table = try top.subtable("model") else {
+        var models: [Model] = []
+        for var table in try top.tables("model") {
+            var model = Model(path: try table.required("path", example: "/var/lib/fastvlmd/model.fastvlm"))
+            model.name = try table.string("name")
+            model.threads = try table.integer("threads", 0...256) ?? model.threads
+            switch try table.integer("keep_alive", Model.keepAliveRange, or: ["always"]) {
+            case .number(let seconds): model.keepAlive = .after(.seconds(seconds))
+            case .word, nil: break
+            }
+            try table.finish()
+            models.append(model)
+        }
+        guard !models.isEmpty else {
             throw ConfigurationError(
                 .missingKey,
                 "Cannot use the configuration '\(file)': there is no [model]. Add it with path = \"…\".")
         }
-        var model = Model(path: try table.required("path", example: "/var/lib/fastvlmd/model.fastvlm"))
-        model.threads = try table.integer("threads", 0...256) ?? model.threads
-        try table.finish()
 
         var sidecars = Sidecars()
         if var table = try top.subtable("sidecars") {
@@ -89,7 +98,7 @@ extension DaemonConfiguration {
         }
         try top.finish()
         self.init(
-            model: model, sidecars: sidecars, budget: budget, status: status, socket: socket, watches: watches)
+            models: models, sidecars: sidecars, budget: budget, status: status, socket: socket, watches: watches)
         try validate(subject: "the configuration '\(file)'")
     }
 }
@@ -121,6 +130,7 @@ extension ConfigurationTable {
     /// The keys that `[defaults]`, `[socket]` and each `[[watch]]` share; what is absent stays as in `defaults`.
     fileprivate mutating func pictureTasks(_ defaults: PictureTasks) throws(ConfigurationError) -> PictureTasks {
         var tasks = defaults
+        tasks.model = try string("model") ?? tasks.model
         tasks.prompt = try string("prompt") ?? tasks.prompt
         switch try integer("resolution", PictureTasks.resolutionRange, or: ["auto", "off"]) {
         case .number(let pixels): (tasks.resolution, tasks.followsBudget) = (pixels, true)

@@ -76,6 +76,13 @@ extension DaemonConfiguration.Budget {
     public static let missTargetRange = 0.001...0.5
 }
 
+extension DaemonConfiguration.Model {
+    /// Seconds, up to a week. Less than one would unload between two frames of one batch.
+    public static let keepAliveRange = 1...604_800
+    /// Whatever it is called, the first model answers to it.
+    public static let standardName = "default"
+}
+
 extension DaemonConfiguration.Watch {
     public static let keepNewestRange = 1...64
 }
@@ -86,9 +93,7 @@ extension DaemonConfiguration {
         func invalid(_ key: String, _ value: String, _ expected: String) -> ConfigurationError {
             ConfigurationError(.invalidValue, "Cannot use \(subject): \(key) is \(value), expected \(expected).")
         }
-        guard (0...256).contains(model.threads) else {
-            throw invalid("model.threads", "\(model.threads)", "0 (all cores) to 256")
-        }
+        try validateModels(subject: subject)
         guard !watches.isEmpty || socket != nil else {
             throw ConfigurationError(
                 .missingKey,
@@ -107,6 +112,7 @@ extension DaemonConfiguration {
             throw invalid("budget.profile_directory", "'\(directory)'", "an absolute path")
         }
         try socket?.validate(subject: subject)
+        if let socket { try validateModel(of: socket.tasks, subject: subject, place: "socket") }
         if let file = status.file, !file.isEmpty, !file.hasPrefix("/") || file.hasSuffix("/") {
             throw invalid("status.file", "'\(file)'", "an absolute path, or \"\" for none")
         }
@@ -145,11 +151,57 @@ extension DaemonConfiguration {
                             + "of its own.")
                 }
             }
+            try validateModel(of: watch.tasks, subject: subject, place: place)
             try watch.tasks.validate(subject: subject, place: place)
             try watch.tasks.validateVariables(subject: subject, place: place)
         }
         try refuseNestedFolders(subject: subject)
     }
+
+    /// Checks every model, and that no two have one name.
+    private func validateModels(subject: String) throws(ConfigurationError) {
+        guard (1...Self.modelLimit).contains(models.count) else {
+            throw ConfigurationError(
+                models.isEmpty ? .missingKey : .invalidValue,
+                "Cannot use \(subject): there are \(models.count) models, expected 1 to \(Self.modelLimit).")
+        }
+        var keys = Set<String>()
+        for (index, model) in models.enumerated() {
+            let place = models.count == 1 ? "model" : "model[\(index)]"
+            func invalid(_ key: String, _ value: String, _ expected: String) -> ConfigurationError {
+                ConfigurationError(
+                    .invalidValue, "Cannot use \(subject): \(place).\(key) is \(value), expected \(expected).")
+            }
+            guard (0...256).contains(model.threads) else {
+                throw invalid("threads", "\(model.threads)", "0 (all cores) to 256")
+            }
+            guard model.name.map(Spool.isSourceName) ?? true, model.name != Model.standardName else {
+                throw invalid(
+                    "name", "'\(model.name ?? "")'",
+                    "1 to 64 letters, digits, '.', '_' and '-', not starting with a dot, and not 'default'")
+            }
+            guard keys.insert(model.key).inserted else {
+                throw ConfigurationError(
+                    .conflict,
+                    "Cannot use \(subject): two models are called '\(model.key)'. Give one another name.")
+            }
+        }
+    }
+
+    private func validateModel(
+        of tasks: PictureTasks, subject: String, place: String
+    ) throws(ConfigurationError) {
+        guard let name = tasks.model, name != Model.standardName, !models.contains(where: { $0.key == name }) else {
+            return
+        }
+        throw ConfigurationError(
+            .invalidValue,
+            "Cannot use \(subject): \(place).model is '\(name)', expected one of "
+                + models.map { "'\($0.key)'" }.joined(separator: ", ") + ". Add a [[model]] with that name.")
+    }
+
+    /// Most models.
+    public static let modelLimit = 16
 
     /// Most folders that may be watched.
     public static let watchLimit = 256

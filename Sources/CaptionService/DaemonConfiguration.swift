@@ -5,7 +5,8 @@ public import LatencyBudget
 ///
 /// `etc/fastvlmd.toml` shows every key with its default.
 public struct DaemonConfiguration: Sendable, Equatable {
-    public var model: Model
+    /// The models that may be asked for, at least one. The first answers where no other is asked for.
+    public var models: [Model]
     public var sidecars = Sidecars()
     public var budget = Budget()
     public var status = Status()
@@ -14,16 +15,41 @@ public struct DaemonConfiguration: Sendable, Equatable {
     /// The folders to watch, at least one where there is no socket.
     public var watches: [Watch]
 
-    /// `[model]`
+    /// `[model]`, or one of several `[[model]]`
     public struct Model: Sendable, Equatable {
         /// A packed file, or a folder in a public layout.
         public var path: String
+        /// What folders and requests call it: 1 to 64 letters, digits, `.`, `_` and `-`, not starting with a dot. The
+        /// default, nil, is the path's last component.
+        public var name: String?
         /// Threads to compute on, 1...256. The default, 0, is one for each core that the process may use.
         public var threads = 0
+        /// How long it stays in memory when there is nothing to do. The default is for as long as no other is asked for.
+        public var keepAlive = KeepAlive.always
 
-        public init(path: String, threads: Int = 0) {
+        /// How long a model without work stays in memory.
+        public enum KeepAlive: Sendable, Equatable {
+            /// Until another model is asked for.
+            case always
+            /// This long after the last frame.
+            case after(Duration)
+        }
+
+        public init(path: String, name: String? = nil, threads: Int = 0, keepAlive: KeepAlive = .always) {
             self.path = path
+            self.name = name
             self.threads = threads
+            self.keepAlive = keepAlive
+        }
+
+        /// Its name, given or not: the path's last component without `.fastvlm`, and `-` for what no name may hold.
+        public var key: String {
+            if let name { return name }
+            var last = path.split(separator: "/").last.map(String.init) ?? ""
+            if last.hasSuffix(".fastvlm") { last.removeLast(8) }
+            let plain = last.utf8.prefix(64).drop { $0 == UInt8(ascii: ".") }
+                .map { Spool.isNameByte($0) ? $0 : UInt8(ascii: "-") }
+            return plain.isEmpty ? "model" : String(decoding: plain, as: UTF8.self)
         }
     }
 
@@ -147,16 +173,25 @@ public struct DaemonConfiguration: Sendable, Equatable {
     }
 
     public init(
-        model: Model, sidecars: Sidecars = Sidecars(), budget: Budget = Budget(), status: Status = Status(),
+        models: [Model], sidecars: Sidecars = Sidecars(), budget: Budget = Budget(), status: Status = Status(),
         socket: Socket? = nil,
         watches: [Watch]
     ) {
-        self.model = model
+        self.models = models
         self.sidecars = sidecars
         self.budget = budget
         self.status = status
         self.socket = socket
         self.watches = watches
+    }
+
+    /// With one model.
+    public init(
+        model: Model, sidecars: Sidecars = Sidecars(), budget: Budget = Budget(), status: Status = Status(),
+        socket: Socket? = nil, watches: [Watch]
+    ) {
+        self.init(
+            models: [model], sidecars: sidecars, budget: budget, status: status, socket: socket, watches: watches)
     }
 
     /// Whether some folder's budget decides anything, or a request's may.
@@ -185,6 +220,8 @@ public enum PictureAspect: String, Sendable, CaseIterable {
 
 /// What to ask about each picture, and how long an answer may be.
 public struct PictureTasks: Sendable, Equatable {
+    /// The model to ask, by a name of the configuration or its own, or its digest. The default, nil, is the first.
+    public var model: String?
     /// What asks for the caption. The default is "Describe the image.". Empty: no caption, only answers. Where it may hold
     /// variables, ``filledIn(_:)`` says what becomes of them; the same holds for questions.
     public var prompt = PictureTasks.defaultPrompt

@@ -59,8 +59,9 @@ public actor FastVLMEngine: PictureEngine {
 }
 
 extension ModelFacts {
-    public init(_ model: FastVLMModel) {
-        let prepared = model.prepared
+    public init(_ model: FastVLMModel) { self.init(model.prepared) }
+
+    init(_ prepared: PreparedModel) {
         self.init(name: prepared.name, digest: prepared.digest, precision: prepared.precision.rawValue)
     }
 }

@@ -32,8 +32,7 @@ extension FolderCaptionService {
             }
             if old == nil { changes.added.append(watch.name) } else { changes.changed.append(watch.name) }
             after[watch.name] = try CaptionedFolder(
-                watch, number: number, textTokens: answerer.engine.textTokens(of: watch.tasks),
-                sidecars: configuration.sidecars,
+                watch, number: number, sidecars: configuration.sidecars,
                 removesTemporaries: !folders.hasWatched(watch.path), isRequired: false,
                 since: old?.watch.path == watch.path ? old?.since : nil,
                 logger: logger)

@@ -42,15 +42,12 @@ public struct FolderCaptionService: Service {
         onWatching: @escaping @Sendable () -> Void = {},
         onCommit: @escaping @Sendable (CommittedResult) -> Void = { _ in }
     ) throws(DaemonError) {
-        let planner =
-            planner
-            ?? (configuration.hasBudget
-                ? FramePlanner(
-                    ladder: engine.ladder, missTarget: configuration.budget.missTarget, signals: { .sample() },
-                    logger: logger)
-                : nil)
         try self.init(
-            configuration, answerer: FrameAnswerer(engine: engine, planner: planner, degraded: degraded),
+            configuration,
+            answerer: FrameAnswerer(
+                models: ModelShelf(
+                    engine, planner: planner ?? configuration.usualPlanner(engine, logger),
+                    models: configuration.models), degraded: degraded),
             journal: journal, memory: memory, options: options, requiresFolders: requiresFolders, heartbeat: heartbeat,
             logger: logger,
             onWatching: onWatching, onCommit: onCommit)
@@ -69,8 +66,7 @@ public struct FolderCaptionService: Service {
             // Its folder is the daemon's own: made where it is missing.
             if watch.isSpool { _ = try Spool(path: watch.path) }
             folders[watch.name] = try CaptionedFolder(
-                watch, number: number, textTokens: answerer.engine.textTokens(of: watch.tasks),
-                sidecars: configuration.sidecars, isRequired: requiresFolders, logger: logger)
+                watch, number: number, sidecars: configuration.sidecars, isRequired: requiresFolders, logger: logger)
         }
         let known = CaptionedFolders(folders)
         let source: FolderSource
@@ -119,7 +115,7 @@ public struct FolderCaptionService: Service {
         onWatching()
         await withGracefulShutdownHandler {
             while !Task.isShuttingDownGracefully,
-                let candidate = await cancelWhenGracefulShutdown({ await source.next() })
+                let candidate = await cancelWhenGracefulShutdown({ await source.next { rank(of: $0).rawValue } })
             {
                 // A file over the limit is refused without being read.
                 let size = min(candidate.identity.size, ImageLimits().bytes, memory.limit)
@@ -138,7 +134,7 @@ public struct FolderCaptionService: Service {
             // However that ends, it was asked for.
             journal?.pause()
         }
-        answerer.planner?.keepWhatWasLearned()
+        for planner in answerer.models.planners { planner.keepWhatWasLearned() }
         await source.stop()
     }
 
@@ -147,15 +143,15 @@ public struct FolderCaptionService: Service {
         guard let folder = folders[candidate.root] else { return .vanished }
         var logger = logger
         logger[metadataKey: "picture"] = "\(candidate.root)/\(candidate.path)"
-        let asked = folder.tasks(for: candidate)
-        let turn = await answerer.desk.turn(claim(of: candidate, folder, asked.tasks)) {
-            await answer(candidate, folder, asked.tasks, textTokens: asked.textTokens)
+        let tasks = folder.tasks(for: candidate)
+        let turn = await answerer.desk.turn(claim(of: candidate, folder, tasks)) {
+            await answer(candidate, folder, tasks)
         }
         guard case .taken(let step) = turn else { return .putBack }
         switch step {
         case .outcome(let outcome): return outcome
         case .hold(let reason):
-            await hold(for: reason, attempt: 0, logger)
+            await hold(for: reason, model: tasks.model, logger)
             return .putBack
         case .commit(let document): return await commit(document, candidate, folder, logger)
         }
@@ -173,15 +169,32 @@ public struct FolderCaptionService: Service {
     private func claim(
         of candidate: FrameCandidate, _ folder: CaptionedFolder, _ tasks: PictureTasks
     ) -> FrameDesk.Claim {
-        let budget = candidate.sign != .found && tasks.followsBudget ? tasks.budget : nil
-        return FrameDesk.Claim(
-            source: folder.origin(of: candidate), kind: budget == nil ? .backlog : .request, arrival: candidate.arrival,
-            budget: budget)
+        let hasDeadline = candidate.sign != .found && tasks.followsBudget && tasks.budget != nil
+        var claim = answerer.claim(
+            tasks, source: folder.origin(of: candidate), kind: hasDeadline ? .request : .backlog,
+            budgetStart: candidate.arrival)
+        if !hasDeadline { claim.budget = nil }
+        claim.isFollowed = { [source, folders, answerer, model = claim.model] in
+            source.waiting.contains { answerer.models.key(of: folders[$0.root]?.watch.tasks.model) == model }
+        }
+        return claim
+    }
+
+    /// Which folder's pictures come first: one after the other model by model, and last those whose model cannot be loaded.
+    private enum Rank: Int {
+        case first, otherModel, paused
+    }
+
+    private func rank(of folder: String) -> Rank {
+        let models = answerer.models
+        guard let key = models.key(of: folders[folder]?.watch.tasks.model) else { return .first }
+        if let pause = models.pause(of: key), pause > .zero { return .paused }
+        return answerer.desk.admits(key, loading: models.loadTime(of: key)) ? .first : .otherModel
     }
 
     /// Reads the file and has it answered; its turn has come, so from here on a crash may be its fault.
     private func answer(
-        _ candidate: FrameCandidate, _ folder: CaptionedFolder, _ tasks: PictureTasks, textTokens: Int?
+        _ candidate: FrameCandidate, _ folder: CaptionedFolder, _ tasks: PictureTasks
     ) async -> (Step, FrameEnding) {
         let start = ContinuousClock.now
         // Since it was queued, its folder may have been left and taken up again, with the result committed meanwhile.
@@ -199,7 +212,10 @@ public struct FolderCaptionService: Service {
             case .changed: return (.outcome(.superseded), .superseded)
             case .tooLarge:
                 return (
-                    .commit(answerer.refusal("too_many_bytes", error.message, folder.source(of: candidate))), .refused
+                    .commit(
+                        answerer.refusal(
+                            "too_many_bytes", error.message, folder.source(of: candidate), model: tasks.model)),
+                    .refused
                 )
             case .resource, .invalid: return (.hold(error.message), .vanished)
             }
@@ -209,8 +225,10 @@ public struct FolderCaptionService: Service {
         var frame = FrameAnswerer.Frame(
             claimed.bytes, source: folder.source(of: candidate, sha256: claimed.sha256), tasks: tasks,
             sourceNumber: folder.number, arrival: candidate.arrival, start: start,
-            budgetStart: candidate.sign == .found ? start : candidate.arrival, textTokens: textTokens)
-        if answerer.planner != nil {
+            budgetStart: candidate.sign == .found ? start : candidate.arrival)
+        // What the process dies of while it brings a model into memory is not the picture's fault.
+        frame.onLoading = { [journal] begins in begins ? journal?.pause() : journal?.resume() }
+        if answerer.models.keepsBudgets {
             frame.waiting = source.waiting.compactMap { waiting in
                 guard waiting.sign != .found, let tasks = folders[waiting.root]?.watch.tasks, tasks.followsBudget else {
                     return nil
@@ -234,7 +252,7 @@ public struct FolderCaptionService: Service {
         return answerer.refusal(
             "poison",
             "The program crashed \(crashes) times while it worked on this picture: it is not tried again. Remove this file "
-                + "to have it tried once more.", source)
+                + "to have it tried once more.", source, model: folder.watch.tasks.model)
     }
 
     /// Commits `document`; where the disk refuses, keeps it and tries again for as long as it takes.
@@ -246,7 +264,8 @@ public struct FolderCaptionService: Service {
             do {
                 let start = ContinuousClock.now
                 try folder.commit(document, for: candidate)
-                answerer.planner?.committed(in: (ContinuousClock.now - start).milliseconds)
+                let took = (ContinuousClock.now - start).milliseconds
+                for planner in answerer.models.planners { planner.committed(in: took) }
                 log(document, logger)
                 source.note(candidate, result: document.status.name)
                 onCommit(CommittedResult(folder: candidate.root, path: candidate.path, document: document))
@@ -261,7 +280,8 @@ public struct FolderCaptionService: Service {
                     source.note(candidate, result: "unplaced")
                     return .done
                 case .resource:
-                    await hold(for: error.message, attempt: attempt, logger)
+                    // 1 s, then twice as long each time, at most 60 s.
+                    await hold(for: error.message, .seconds(min(60, 1 << min(attempt, 6))), logger)
                     attempt += 1
                     if Task.isCancelled || Task.isShuttingDownGracefully { return .putBack }
                 }
@@ -269,10 +289,27 @@ public struct FolderCaptionService: Service {
         }
     }
 
-    /// Waits before another try: 1 s, then twice as long each time, at most 60 s.
-    private func hold(for reason: String, attempt: Int, _ logger: Logger) async {
-        let pause = Duration.seconds(min(60, 1 << min(attempt, 6)))
+    /// Waits before another try with a picture that the model `model` gave no answer for: until that may be loaded again, and no
+    /// longer than there is nothing to do with another.
+    private func hold(for reason: String, model: String?, _ logger: Logger) async {
+        guard let key = answerer.models.key(of: model), let pause = answerer.models.pause(of: key) else {
+            return await hold(for: reason, .seconds(1), logger)
+        }
         logger.warning("\(reason)", metadata: ["retry_in": "\(pause)"])
+        let end = ContinuousClock.now + pause
+        repeat {
+            await rest(min(.seconds(1), max(.milliseconds(1), end - .now)))
+        } while ContinuousClock.now < end && !Task.isCancelled && !Task.isShuttingDownGracefully
+            && !source.waiting.contains { rank(of: $0.root) != .paused }
+    }
+
+    /// Waits for `pause` before another try.
+    private func hold(for reason: String, _ pause: Duration, _ logger: Logger) async {
+        logger.warning("\(reason)", metadata: ["retry_in": "\(pause)"])
+        await rest(pause)
+    }
+
+    private func rest(_ pause: Duration) async {
         heartbeat.end()
         // Who ends the process now does not end it because of the picture.
         journal?.pause()
@@ -299,6 +336,15 @@ public struct FolderCaptionService: Service {
                 "Expired",
                 metadata: ["ms": "\(document.timings?.total?.value ?? 0)", "reason": "\(document.finishReason ?? "")"])
         }
+    }
+}
+
+extension DaemonConfiguration {
+    /// A planner for `engine` that knows nothing of the device; nil where nothing has a budget.
+    func usualPlanner(_ engine: any PictureEngine, _ logger: Logger) -> FramePlanner? {
+        guard hasBudget else { return nil }
+        return FramePlanner(
+            ladder: engine.ladder, missTarget: budget.missTarget, signals: { .sample() }, logger: logger)
     }
 }
 

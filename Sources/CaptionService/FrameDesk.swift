@@ -5,7 +5,8 @@ internal import Synchronization
 ///
 /// Somebody who waits comes by deadline, of a camera the newest frame counts and an older one that still waits is
 /// superseded, and backlog comes when nothing else waits. So that nothing waits for ever behind a camera that never ends,
-/// whoever has waited for ``patience`` comes next. No thread is blocked by waiting.
+/// whoever has waited for ``patience`` comes next. Of several models the one that had the last turn keeps it for a while, as
+/// ``ModelStint`` says. No thread is blocked by waiting.
 public final class FrameDesk: Sendable {
     /// How a frame competes with others.
     public enum Kind: Sendable, Equatable {
@@ -26,12 +27,27 @@ public final class FrameDesk: Sendable {
         public var arrival: ContinuousClock.Instant
         /// ms from `arrival` until the answer is due. The default, nil, is no limit.
         public var budget: Double?
+        /// The model that is asked, and what loading it takes. The default is one without a name that takes no time.
+        package var model = ""
+        package var loading = Duration.zero
+        /// Whether another frame of the same model comes right after this one. The default is that nobody knows of any.
+        package var isFollowed: (@Sendable () -> Bool)?
 
         public init(source: String, kind: Kind, arrival: ContinuousClock.Instant = .now, budget: Double? = nil) {
             self.source = source
             self.kind = kind
             self.arrival = arrival
             self.budget = budget
+        }
+
+        /// As the other, for a frame that asks the model `key` of `models`.
+        init(
+            source: String, kind: Kind, arrival: ContinuousClock.Instant, budget: Double?, model key: String,
+            of models: ModelShelf
+        ) {
+            self.init(source: source, kind: kind, arrival: arrival, budget: budget)
+            model = key
+            loading = models.loadTime(of: key)
         }
     }
 
@@ -69,6 +85,9 @@ public final class FrameDesk: Sendable {
         /// What was decided of tickets that nobody waits for yet.
         var calls: [UInt64: Call] = [:]
         var isTaken = false
+        var stint: ModelStint
+        /// The number of the wait for a frame that follows another of the same model; nil where nobody waits for one.
+        var awaited: UInt64?
         var counters = FrameCountersBySource()
         var lastTicket: UInt64 = 0
         var lastLive = 0
@@ -82,11 +101,14 @@ public final class FrameDesk: Sendable {
     ///   - capacity: The default is 64.
     ///   - liveFrames: Frames of one camera that wait. The default is 1.
     ///   - patience: The default is 30 seconds.
-    public init(capacity: Int = 64, liveFrames: Int = 1, patience: Duration = .seconds(30)) {
+    ///   - stint: The least that a model keeps its turns for while frames of it wait. The default is 5 seconds.
+    public init(
+        capacity: Int = 64, liveFrames: Int = 1, patience: Duration = .seconds(30), stint: Duration = .seconds(5)
+    ) {
         self.capacity = max(1, capacity)
         self.patience = patience
         self.liveFrames = liveFrames
-        state = Mutex(State(order: FrameOrder(liveFrames: liveFrames)))
+        state = Mutex(State(order: FrameOrder(liveFrames: liveFrames), stint: ModelStint(shortest: stint)))
     }
 
     /// What happened so far; at every instant ``FrameCounters/isConserved``.
@@ -200,11 +222,11 @@ public final class FrameDesk: Sendable {
         case .cancelled: return .cancelled
         case .turn:
             guard !Task.isCancelled else {
-                giveOn(ticket.claim.source, .vanished)
+                giveOn(ticket.claim, .vanished)
                 return .cancelled
             }
             let (value, ending) = await body()
-            giveOn(ticket.claim.source, ending)
+            giveOn(ticket.claim, ending)
             return .taken(value)
         }
     }
@@ -220,8 +242,8 @@ public final class FrameDesk: Sendable {
                 $0.received += 1
                 $0.pending += 1
             }
-            guard state.isTaken else {
-                state.isTaken = true
+            guard state.isTaken || state.awaited != nil && claim.model != state.stint.model else {
+                state.take(claim, now)
                 state.calls[ticket.number] = .turn
                 return (ticket, nil as CheckedContinuation<Call, Never>?)
             }
@@ -251,25 +273,68 @@ public final class FrameDesk: Sendable {
     }
 
     /// Ends a turn and calls the next frame.
-    private func giveOn(_ source: String, _ ending: FrameEnding) {
+    private func giveOn(_ claim: Claim, _ ending: FrameEnding) {
+        let isFollowed = claim.isFollowed?() ?? false
         let now = ContinuousClock.now
-        let next = state.withLock { state -> CheckedContinuation<Call, Never>? in
-            state.counters.change(source) { $0.endPending(ending) }
-            guard let (ticket, waiter) = nextWaiter(&state, now) else {
-                state.isTaken = false
-                return nil
+        let (next, awaited) = state.withLock { state in
+            state.counters.change(claim.source) { $0.endPending(ending) }
+            state.isTaken = false
+            if isFollowed, !state.waiters.isEmpty, !state.waiters.values.contains(where: { state.admits($0, now) }) {
+                // All who wait are to wait for the frame that follows, too, but not if it does not come.
+                state.lastTicket &+= 1
+                state.awaited = state.lastTicket
+                return (nil as CheckedContinuation<Call, Never>?, state.awaited)
             }
-            if waiter.continuation == nil { state.calls[ticket] = .turn }
-            return waiter.continuation
+            return (call(&state, now), nil)
+        }
+        next?.resume(returning: .turn)
+        guard let awaited else { return }
+        Task {
+            try? await Task.sleep(for: Self.followerPatience)
+            giveUp(awaited)
+        }
+    }
+
+    /// How long a frame that follows another is waited for, with nobody at work.
+    private static let followerPatience = Duration.seconds(1)
+
+    /// Does not wait any longer for a frame that follows another.
+    private func giveUp(_ awaited: UInt64) {
+        let next = state.withLock { state in
+            guard state.awaited == awaited else { return nil as CheckedContinuation<Call, Never>? }
+            state.awaited = nil
+            return call(&state, .now)
         }
         next?.resume(returning: .turn)
     }
 
+    /// Gives the turn to the frame that comes next, if one waits; whom to tell.
+    private func call(_ state: inout State, _ now: ContinuousClock.Instant) -> CheckedContinuation<Call, Never>? {
+        guard let (ticket, waiter) = nextWaiter(&state, now) else { return nil }
+        state.take(waiter.claim, now)
+        if waiter.continuation == nil { state.calls[ticket] = .turn }
+        return waiter.continuation
+    }
+
+    /// Whether a frame of `model` may come before one of the model that had the last turn.
+    func admits(_ model: String, loading: Duration) -> Bool {
+        state.withLock { $0.stint.admits(model, loading: loading, .now) }
+    }
+
     private func nextWaiter(_ state: inout State, _ now: ContinuousClock.Instant) -> (UInt64, Waiter)? {
         forgetTheGone(&state)
-        if let oldest = state.waiters.min(by: { $0.value.since < $1.value.since }), now - oldest.value.since > patience
-        {
+        var waiters = state.waiters
+        if waiters.values.contains(where: { $0.claim.model == state.stint.model }) {
+            waiters = waiters.filter { state.admits($0.value, now) }
+        }
+        if let oldest = waiters.min(by: { $0.value.since < $1.value.since }), now - oldest.value.since > patience {
             return state.waiters.removeValue(forKey: oldest.key).map { (oldest.key, $0) }
+        }
+        guard waiters.count == state.waiters.count else {
+            var order = order(of: waiters)
+            return order.next(now: clock.milliseconds(at: now)).flatMap { ticket in
+                state.waiters.removeValue(forKey: ticket).map { (ticket, $0) }
+            }
         }
         while let ticket = state.order.next(now: clock.milliseconds(at: now)) {
             if let waiter = state.waiters.removeValue(forKey: ticket) { return (ticket, waiter) }
@@ -280,15 +345,28 @@ public final class FrameDesk: Sendable {
     /// Makes the order anew where most of it has gone, so that clients that give up leave nothing behind.
     private func forgetTheGone(_ state: inout State) {
         guard state.order.count > 2 * capacity else { return }
+        state.order = order(of: state.waiters)
+    }
+
+    private func order(of waiters: [UInt64: Waiter]) -> FrameOrder<UInt64> {
         var order = FrameOrder<UInt64>(liveFrames: liveFrames)
-        for (ticket, waiter) in state.waiters.sorted(by: { $0.key < $1.key }) {
-            _ = add(ticket, waiter.claim, to: &order)
-        }
-        state.order = order
+        for (ticket, waiter) in waiters.sorted(by: { $0.key < $1.key }) { _ = add(ticket, waiter.claim, to: &order) }
+        return order
     }
 }
 
 extension FrameDesk.State {
+    /// Somebody has the turn for `claim`.
+    fileprivate mutating func take(_ claim: FrameDesk.Claim, _ now: ContinuousClock.Instant) {
+        isTaken = true
+        awaited = nil
+        stint.turn(claim.model, now)
+    }
+
+    fileprivate func admits(_ waiter: FrameDesk.Waiter, _ now: ContinuousClock.Instant) -> Bool {
+        stint.admits(waiter.claim.model, loading: waiter.claim.loading, now)
+    }
+
     /// Takes a waiter out and counts how it ended; nil if it does not wait any more, or nobody waits for it yet.
     fileprivate mutating func end(
         _ ticket: UInt64, _ ending: FrameEnding, _ call: FrameDesk.Call

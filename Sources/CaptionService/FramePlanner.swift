@@ -140,36 +140,50 @@ public final class FramePlanner: Sendable {
             let now = ContinuousClock.now
             observeSignals(&state, now)
             let tasks = frame.tasks
-            let budget = tasks.followsBudget ? tasks.budget : nil
-            tellOfArrivals(frame, budget, &state)
-            let replies = tasks.replyCount
-            let minimum = min(Self.minimumTokens, tasks.maxTokens)
-            var request = PlanRequest(
-                arrival: clock.milliseconds(at: frame.arrival), budget: budget.map { $0 - min(state.commit, $0 / 4) },
-                question: tasks.needs, choice: .budget, whenLate: tasks.whenLate,
-                sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels, textTokens: frame.textTokens,
-                minimumTokens: minimum * replies, maximumTokens: tasks.maxTokens * replies, source: frame.source)
-            request.sourceSide = frame.sourceSide
-            request.picture = frame.picture
-            request.isTrimmed = tasks.aspect == .native
-            if budget == nil || tasks.resolution != nil || tasks.tiling {
-                request.choice = .fixed(
-                    tasks.fixedRung(side: frame.sourceSide, usual: frame.defaultResolution))
-                // Nothing is known yet: what cannot be chosen has to be tried.
-                if !state.planner.isProfiled, state.planner.seeing.observations == 0 { request.whenLate = .bestEffort }
-            }
-            for other in frame.waiting { request.waiting.add(clock.milliseconds(at: other.arrival) + other.budget) }
-            switch state.planner.plan(request, now: clock.milliseconds(at: now)) {
+            tellOfArrivals(frame, tasks.followsBudget ? tasks.budget : nil, &state)
+            switch state.planner.plan(request(for: frame, state), now: clock.milliseconds(at: now)) {
             case .expired(let reason): return .expired(reason)
             case .run(let plan):
                 return .run(
                     FramePlan(
-                        plan: plan, planner: state.planner, clock: clock, replies: replies,
+                        plan: plan, planner: state.planner, clock: clock, replies: tasks.replyCount,
                         maximumTokens: tasks.maxTokens,
                         finishesMinimum: tasks.whenLate == .bestEffort || plan.reason == .learning
                             || plan.reason == .probe))
             }
         }
+    }
+
+    /// Whether `frame` would not be started if its turn came `delay` later than now; asking changes nothing.
+    package func wouldExpire(_ frame: Frame, after delay: Duration) -> Bool {
+        state.withLock { state in
+            var planner = state.planner
+            let then = clock.milliseconds(at: .now + delay)
+            if case .expired = planner.plan(request(for: frame, state), now: then) { return true }
+            return false
+        }
+    }
+
+    private func request(for frame: Frame, _ state: State) -> PlanRequest {
+        let tasks = frame.tasks
+        let budget = tasks.followsBudget ? tasks.budget : nil
+        let replies = tasks.replyCount
+        let minimum = min(Self.minimumTokens, tasks.maxTokens)
+        var request = PlanRequest(
+            arrival: clock.milliseconds(at: frame.arrival), budget: budget.map { $0 - min(state.commit, $0 / 4) },
+            question: tasks.needs, choice: .budget, whenLate: tasks.whenLate,
+            sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels, textTokens: frame.textTokens,
+            minimumTokens: minimum * replies, maximumTokens: tasks.maxTokens * replies, source: frame.source)
+        request.sourceSide = frame.sourceSide
+        request.picture = frame.picture
+        request.isTrimmed = tasks.aspect == .native
+        if budget == nil || tasks.resolution != nil || tasks.tiling {
+            request.choice = .fixed(tasks.fixedRung(side: frame.sourceSide, usual: frame.defaultResolution))
+            // Nothing is known yet: what cannot be chosen has to be tried.
+            if !state.planner.isProfiled, state.planner.seeing.observations == 0 { request.whenLate = .bestEffort }
+        }
+        for other in frame.waiting { request.waiting.add(clock.milliseconds(at: other.arrival) + other.budget) }
+        return request
     }
 
     private func observeSignals(_ state: inout State, _ now: ContinuousClock.Instant) {

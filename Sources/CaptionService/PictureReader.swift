@@ -35,8 +35,7 @@ public final class PictureReader {
 
     /// What a profile of this device has to be measured with to hold here.
     public var profileIdentity: DeviceProfile.Identity {
-        DeviceProfile.Identity(
-            modelDigest: model.prepared.digest, threads: threads, kernels: InstructionSet.best.rawValue)
+        DeviceProfile.Identity(ModelFacts(model), threads: threads)
     }
 
     /// Why float32 products will be slow on this machine and what to do, or nil where all is well.
@@ -228,5 +227,14 @@ extension String {
 extension Duration {
     public var milliseconds: Double {
         Double(components.seconds) * 1e3 + Double(components.attoseconds) * 1e-15
+    }
+}
+
+extension DeviceProfile.Identity {
+    /// This device with the model of `facts` on `threads` threads; 0 for one a core that the process may use.
+    init(_ facts: ModelFacts, threads: Int) {
+        self.init(
+            modelDigest: facts.digest, threads: threads == 0 ? ThreadPool.availableCores : min(max(threads, 1), 256),
+            kernels: InstructionSet.best.rawValue)
     }
 }

@@ -22,6 +22,7 @@ extension ServiceMetrics {
         text.single(
             "fastvlm_start_time_seconds", .gauge, "When the daemon started, in seconds since 1970.",
             Double(status.started.milliseconds) / 1000)
+        text.writeModels(status.models ?? [])
         text.writeFrames(frames)
         text.writeResults(totals)
         text.writeFolders(status.folders)
@@ -42,6 +43,20 @@ extension ServiceMetrics {
 }
 
 extension MetricsText {
+    fileprivate mutating func writeModels(_ models: [ServiceStatus.Model]) {
+        family("fastvlm_model_loaded", .gauge, "1 for the model that is in memory.")
+        for model in models { sample("fastvlm_model_loaded", ["model": model.id], model.state == "loaded" ? 1 : 0) }
+        family("fastvlm_model_loads_total", .counter, "Times that a model was brought into memory, or could not be.")
+        for model in models {
+            sample("fastvlm_model_loads_total", ["model": model.id, "result": "ok"], model.loads)
+            sample("fastvlm_model_loads_total", ["model": model.id, "result": "failed"], model.failures)
+        }
+        family("fastvlm_model_load_seconds", .gauge, "What bringing a model into memory took last.")
+        for model in models {
+            if let seconds = model.loadSeconds { sample("fastvlm_model_load_seconds", ["model": model.id], seconds) }
+        }
+    }
+
     /// received = the sum of the outcomes + pending, for each source at each scrape.
     fileprivate mutating func writeFrames(_ frames: [SourceFrames]) {
         family("fastvlm_frames_received_total", .counter, "Frames that were taken in.")

@@ -74,6 +74,37 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
         }
     }
 
+    /// One of the models that may be asked for.
+    public struct Model: Sendable, Equatable, Codable {
+        /// What it is called in requests.
+        public var id: String
+        public var name: String
+        public var digest: String
+        public var precision: String
+        /// `loaded`, `loading`, `unloaded`, or `unavailable`: it could not be loaded, and is tried again.
+        public var state: String
+        /// Times that it was loaded, and that it could not be.
+        public var loads: Int
+        public var failures: Int
+        /// What loading it took last; nil before the first time.
+        public var loadSeconds: Double?
+
+        enum CodingKeys: String, CodingKey {
+            case id, name, digest, precision, state, loads, failures
+            case loadSeconds = "load_s"
+        }
+
+        init(_ standing: ModelShelf.Standing) {
+            let facts = standing.card.facts
+            (id, name, digest, precision) = (standing.id, facts.name, facts.digest, facts.precision)
+            (state, loads, failures) = (standing.phase.rawValue, standing.loads, standing.failures)
+            loadSeconds = standing.loadTime.map { $0.milliseconds.rounded() / 1000 }
+        }
+
+        /// Whether it is in memory, or about to be.
+        var isThere: Bool { state == "loaded" || state == "loading" }
+    }
+
     public struct LastResult: Sendable, Equatable, Codable {
         public var origin: String?
         public var file: String?
@@ -114,7 +145,10 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
     /// `starting`, `watching`, `reloading` or `stopping`.
     public var state: String
     public var started: Timestamp
+    /// The one that answers where no other is asked for.
     public var model: SidecarDocument.Model
+    /// All of them, the default first; nil in a status of a version without.
+    public var models: [Model]?
     public var kernels: String
     public var folders: [Folder]
     /// Nil in a status of a version without.
@@ -136,8 +170,32 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
     public var temperature: Double?
     public var throttled: Bool?
 
+    /// - Parameter models: All, the default first.
+    init(
+        state: String, started: Timestamp, models: [Model], kernels: String, folders: [Folder], sources: [Source],
+        queue: Int, oldestPending: Double?, budget: Budget, lastResult: LastResult?, configuration: Configuration,
+        degraded: [String]
+    ) {
+        self.state = state
+        self.started = started
+        let first = models.first
+        model = SidecarDocument.Model(
+            name: first?.name ?? "", digest: first?.digest ?? "", precision: first?.precision ?? "")
+        self.models = models
+        self.kernels = kernels
+        self.folders = folders
+        self.sources = sources
+        self.queue = queue
+        self.oldestPending = oldestPending
+        self.budget = budget
+        self.lastResult = lastResult
+        self.configuration = configuration
+        self.degraded = degraded
+    }
+
     enum CodingKeys: String, CodingKey {
-        case schema, generator, state, started, model, kernels, folders, sources, socket, queue, budget, configuration,
+        case schema, generator, state, started, model, models, kernels, folders, sources, socket, queue, budget,
+            configuration,
             degraded,
             throttled
         case oldestPending = "oldest_pending_s"
@@ -165,7 +223,9 @@ public struct ServiceStatus: Sendable, Equatable, Codable {
         }
         parts.append("\(queue) waiting")
         let watched = folders.count { !$0.path.isEmpty }
-        var text = "Watching \(watched) folder\(watched == 1 ? "" : "s"): " + parts.joined(separator: ", ")
+        var text = ""
+        if let models, !models.contains(where: \.isThere) { text = "Idle, model unloaded. " }
+        text += "Watching \(watched) folder\(watched == 1 ? "" : "s"): " + parts.joined(separator: ", ")
         if !allDegraded.isEmpty { text += "; degraded: " + allDegraded.joined(separator: ", ") }
         if let problem = configuration.problem { text += "; configuration not used: " + problem }
         return text

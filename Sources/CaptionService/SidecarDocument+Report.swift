@@ -52,8 +52,9 @@ extension SidecarDocument {
     /// The result of a picture that was not answered because it could not be in time.
     ///
     /// - Parameters:
-    ///   - reason: A stable word: `deadline_passed` and `below_lowest_rung` for one that was not started, `no_rungs` for a
-    ///     model without a resolution, `given_up` for one that was started.
+    ///   - reason: A stable word: `deadline_passed` and `below_lowest_rung` for one that was not started, `loading` where
+    ///     its model was not in memory and would not be in time, `no_rungs` for a model without a resolution, `given_up` for
+    ///     one that was started.
     ///   - queued: Milliseconds from its arrival until it was taken up.
     ///   - total: Milliseconds from its arrival until it was given up.
     public init(
@@ -68,9 +69,12 @@ extension SidecarDocument {
     }
 
     /// The result of a picture that cannot be read.
-    public init(refusal code: String, reason: String, model: ModelFacts, source: Source, health: Health?) {
+    ///
+    /// - Parameter model: Nil where there is none of the name that was asked for.
+    public init(refusal code: String, reason: String, model: ModelFacts?, source: Source, health: Health?) {
         self.init(
-            status: .refused(code: code, reason: reason), source: source, model: Model(model), health: health,
+            status: .refused(code: code, reason: reason), source: source, model: model.map { Model($0) },
+            health: health,
             created: .now, generator: Product.generator)
     }
 }

@@ -33,21 +33,25 @@ public final class Spool: Sendable {
     /// What was asked about one frame, in place of what is asked about all.
     public struct Request: Sendable, Equatable, Codable {
         public var prompt: String?
+        public var model: String?
         /// Milliseconds from when the frame is noticed.
         public var budget: Double?
         /// In place of all others; with questions and no prompt there is no caption.
         public var questions: [PictureTasks.Question]?
 
-        public init(prompt: String? = nil, budget: Double? = nil, questions: [PictureTasks.Question] = []) {
+        public init(
+            prompt: String? = nil, model: String? = nil, budget: Double? = nil, questions: [PictureTasks.Question] = []
+        ) {
             self.prompt = prompt
+            self.model = model
             self.budget = budget
             self.questions = questions.isEmpty ? nil : questions
         }
 
-        public var isEmpty: Bool { prompt == nil && budget == nil && questions == nil }
+        public var isEmpty: Bool { prompt == nil && model == nil && budget == nil && questions == nil }
 
         private enum CodingKeys: String, CodingKey {
-            case prompt, questions
+            case prompt, model, questions
             case budget = "budget_ms"
         }
     }
@@ -145,15 +149,16 @@ public final class Spool: Sendable {
 
     /// Whether `name` can be the name of a source: 1 to 64 letters, digits, `.`, `_` and `-`, not starting with a dot.
     public static func isSourceName(_ name: String) -> Bool {
-        (1...64).contains(name.utf8.count) && !name.hasPrefix(".")
-            && name.utf8.allSatisfy { byte in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
-                    true
-                default: false
-                }
-            }
+        (1...64).contains(name.utf8.count) && !name.hasPrefix(".") && name.utf8.allSatisfy(isNameByte)
+    }
+
+    static func isNameByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+            true
+        default: false
+        }
     }
 
     /// Where it lies what was asked about the picture called `name`.

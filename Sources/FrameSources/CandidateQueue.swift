@@ -149,7 +149,9 @@ final class CandidateQueue: Sendable {
     }
 
     /// The next candidate; waits for one. Nil once the queue is closed or the task is cancelled.
-    func next() async -> FrameCandidate? {
+    ///
+    /// - Parameter rank: Of a root: candidates of the lowest rank that waits come first.
+    func next(rank: @Sendable (String) -> Int = { _ in 0 }) async -> FrameCandidate? {
         let id = state.withLock {
             $0.nextConsumer += 1
             return $0.nextConsumer
@@ -158,7 +160,7 @@ final class CandidateQueue: Sendable {
             await withCheckedContinuation { continuation in
                 let answer: FrameCandidate?? = state.withLock {
                     if $0.isClosed || $0.cancelled.remove(id) != nil { return .some(nil) }
-                    if let first = first(of: $0) {
+                    if let first = first(of: $0, rank) {
                         let key = Key(root: first.root, path: first.path)
                         $0.waiting[key] = nil
                         $0.inWork[key, default: []].append(first)
@@ -289,11 +291,17 @@ final class CandidateQueue: Sendable {
 
     /// Of a live folder the newest, of the others the first; where both wait they take turns, so that neither a busy camera
     /// nor a full disk keeps the other waiting.
-    private func first(of state: State) -> FrameCandidate? {
-        let others = state.waiting.values.lazy.filter { state.rings[$0.root] == nil }
+    private func first(of state: State, _ rank: (String) -> Int) -> FrameCandidate? {
+        var ranks: [String: Int] = [:]
+        for candidate in state.waiting.values where ranks[candidate.root] == nil {
+            ranks[candidate.root] = rank(candidate.root)
+        }
+        let best = ranks.values.min()
+        let waiting = state.waiting.values.lazy.filter { ranks[$0.root] == best }
+        let others = waiting.filter { state.rings[$0.root] == nil }
         let first = others.min { isBefore($0.identity.modified, $0.path, $1.identity.modified, $1.path) }
         guard !state.rings.isEmpty else { return first }
-        let live = state.waiting.values.lazy.filter { state.rings[$0.root] != nil }
+        let live = waiting.filter { state.rings[$0.root] != nil }
         let newest = live.max { ($0.identity.modified, $0.path) < ($1.identity.modified, $1.path) }
         return state.lastWasLive ? first ?? newest : newest ?? first
     }

@@ -199,7 +199,12 @@ public final class FolderSource: Sendable {
 
     /// The next frame; waits for one. Nil once the source is stopped or the task is cancelled. May be called by
     /// several tasks. Whoever takes a candidate calls `finish`.
-    public func next() async -> FrameCandidate? { await queue.next() }
+    ///
+    /// - Parameter rank: Of a root, by its name: frames of the lowest rank that waits come first. Called with the queue
+    ///   locked. The default ranks all alike.
+    public func next(rank: @Sendable (_ root: String) -> Int = { _ in 0 }) async -> FrameCandidate? {
+        await queue.next(rank: rank)
+    }
 
     /// The frames that wait for `next()`, in no order.
     public var waiting: [FrameCandidate] { queue.waiting }

@@ -1,12 +1,14 @@
 package import CaptionService
 package import FastVLM
 internal import FoundationEssentials
-package import LatencyBudget
+internal import LatencyBudget
 
 /// A request in the shape of OpenAI's chat completions: one picture and what is asked about it.
 package struct ChatRequest: Sendable {
     package var tasks: PictureTasks
     package var picture: [UInt8]
+    /// What the model that is asked is called.
+    let model: String
     /// The form that the answer is to have; nil for text.
     package var schema: JSONAnswerSchema?
     var isStreamed: Bool
@@ -15,9 +17,10 @@ package struct ChatRequest: Sendable {
 
     /// - Parameters:
     ///   - tasks: What is not said is asked as here.
-    ///   - ladder: For `detail`.
+    ///   - find: Finds a model by its name, as ``ModelShelf/find(_:)``.
     package init(
-        _ body: [UInt8], limits: SocketAPI.Limits, tasks: PictureTasks, model: ModelFacts, ladder: Ladder
+        _ body: [UInt8], limits: SocketAPI.Limits, tasks: PictureTasks,
+        find: (String?) -> (id: String, card: ModelCard)?
     ) throws(Problem) {
         let reduced = try ReducedJSON(body, limit: limits.json, depth: limits.jsonDepth)
         let wire: Wire
@@ -29,11 +32,13 @@ package struct ChatRequest: Sendable {
             throw Problem(.invalidJSON)
         }
         try wire.refuseWhatIsNotSupported()
-        if let name = wire.model, !["", "default", model.name, model.digest].contains(name) {
-            throw Problem(.modelNotFound, "The model is '\(model.name)'.")
-        }
+        var tasks = tasks
+        // Nothing is what the socket's configuration says, "default" is the first of all.
+        if let name = wire.model, !name.isEmpty { tasks.model = name }
+        guard let found = find(tasks.model) else { throw Problem(noModel: tasks.model) }
+        model = found.id
         let (text, image) = try wire.question()
-        self.tasks = try wire.apply(to: tasks, text: text, image: image, ladder: ladder)
+        self.tasks = try wire.apply(to: tasks, text: text, image: image, ladder: found.card.ladder)
         schema = try wire.response_format.flatMap { (format) throws(Problem) in
             try Self.schema(format.type, in: reduced)
         }

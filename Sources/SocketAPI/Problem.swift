@@ -63,7 +63,7 @@ public enum ProblemCode: String, Sendable, CaseIterable {
     case imageNotInline = "image_not_inline"
     /// The `data:` URL cannot be read: no base64, or no picture's type.
     case invalidDataURL = "invalid_data_url"
-    /// No such model: the one that is loaded stands under `/v1/models`.
+    /// No such model: those that there are stand under `/v1/models`.
     case modelNotFound = "model_not_found"
     /// The picture cannot be read; `picture_code` says why, with the code that a result carries.
     case pictureRefused = "picture_refused"
@@ -192,6 +192,12 @@ package struct Problem: Error, Sendable, Equatable {
         self.detail = detail
         self.allow = allow
         self.pictureCode = pictureCode
+    }
+
+    /// There is no model called `name`.
+    init(noModel name: String?) {
+        self.init(
+            .modelNotFound, "There is no model '\((name ?? "").prefix(64))'. /v1/models lists those that there are.")
     }
 
     /// The body as JSON; `error` repeats it in the shape that OpenAI's clients show.

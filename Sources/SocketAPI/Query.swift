@@ -96,6 +96,7 @@ extension Query {
         if let budget = try budget() { tasks.budget = budget }
         let prompt = try prompt()
         if let prompt { tasks.prompt = prompt }
+        if let model = self["model"] { tasks.model = model }
         guard !questions.isEmpty else { return tasks }
         tasks.questions = questions
         tasks.prompt = prompt ?? ""
@@ -110,7 +111,7 @@ extension Query {
     /// What the request asks beside its picture, to be kept with it.
     func spooled() throws(Problem) -> Spool.Request {
         _ = try apply(to: PictureTasks())
-        return Spool.Request(prompt: try prompt(), budget: try budget(), questions: questions)
+        return Spool.Request(prompt: try prompt(), model: self["model"], budget: try budget(), questions: questions)
     }
 
     /// One question, `ID:TYPE:TEXT`, where TYPE is `text`, `boolean`, `integer`, `number` or `choice(RED|GREEN|…)`.

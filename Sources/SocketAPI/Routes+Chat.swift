@@ -17,7 +17,7 @@ extension Routes {
         let (chat, held) = try await chatRequest(request)
         let completion = ChatCompletion(
             id: "chatcmpl-\(String(UInt64.random(in: 0...UInt64.max), radix: 36))",
-            created: Int(Timestamp.now.milliseconds / 1000), model: answerer.engine.model.name, schema: chat.schema)
+            created: Int(Timestamp.now.milliseconds / 1000), model: chat.model, schema: chat.schema)
         guard chat.isStreamed else {
             let document = try await answer(
                 held, tasks: chat.tasks, origin: Self.chatOrigin, kind: .request, arrival: arrival)
@@ -33,8 +33,7 @@ extension Routes {
     private func chatRequest(_ request: Request) async throws(Problem) -> (ChatRequest, HeldBody) {
         let body = try await body(of: request)
         let chat = try ChatRequest(
-            body.bytes, limits: configuration.limits, tasks: asked(of: "chat"), model: answerer.engine.model,
-            ladder: answerer.engine.ladder)
+            body.bytes, limits: configuration.limits, tasks: asked(of: "chat"), find: answerer.models.find)
         return (chat, HeldBody(bytes: chat.picture, reservation: body.reservation))
     }
 

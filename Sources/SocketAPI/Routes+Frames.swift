@@ -50,9 +50,10 @@ extension Routes {
     /// `POST /v1/frames`.
     func takeFrame(_ request: Request) async throws(Problem) -> Response {
         let arrival = ContinuousClock.now
-        let query = try Query(request, ["source", "budget_ms", "prompt", "ask"])
+        let query = try Query(request, ["source", "budget_ms", "prompt", "ask", "model"])
         let source = try query.source()
         let tasks = try query.apply(to: asked(of: source ?? "frames"))
+        guard answerer.models.find(tasks.model) != nil else { throw Problem(noModel: tasks.model) }
         let spooled = try query.spooled()
         if let type = request.headers[.contentType]?.mediaType, !Self.pictureTypes.contains(type) {
             throw Problem(
@@ -91,8 +92,7 @@ extension Routes {
         _ body: HeldBody, tasks: PictureTasks, origin: String, kind: FrameDesk.Kind,
         arrival: ContinuousClock.Instant, onText: (@Sendable (Int, String) -> Void)? = nil
     ) async throws(Problem) -> SidecarDocument {
-        let claim = FrameDesk.Claim(
-            source: origin, kind: kind, arrival: arrival, budget: tasks.followsBudget ? tasks.budget : nil)
+        let claim = answerer.claim(tasks, source: origin, kind: kind, budgetStart: arrival)
         let answerer = answerer
         let number = sources[origin]
         let source = SidecarDocument.Source(picture: body.bytes, origin: origin)

@@ -5,25 +5,19 @@ internal import LatencyBudget
 internal import NIOCore
 
 extension Routes {
-    /// `GET /v1/models`, in OpenAI's shape.
+    /// `GET /v1/models`, in OpenAI's shape: all models, the default first.
     func models() -> Response {
-        let model = answerer.engine.model
-        return Response(
-            json: JSONOutput.object([
-                ("object", .string("list")),
-                (
-                    "data",
-                    .array([
-                        .object([
-                            ("id", .string(model.name)), ("object", .string("model")), ("created", .integer(0)),
-                            ("owned_by", .string("local")), ("digest", .string(model.digest)),
-                            ("precision", .string(model.precision)),
-                            ("default_resolution", .integer(answerer.engine.defaultResolution)),
-                            ("resolutions", .array(answerer.engine.ladder.steps.map { .integer($0.rung.width) })),
-                        ])
-                    ])
-                ),
-            ]).bytes)
+        let models = answerer.models.standings.map { standing in
+            JSONOutput.object([
+                ("id", .string(standing.id)), ("object", .string("model")), ("created", .integer(0)),
+                ("owned_by", .string("local")), ("name", .string(standing.card.facts.name)),
+                ("digest", .string(standing.card.facts.digest)), ("precision", .string(standing.card.facts.precision)),
+                ("state", .string(standing.phase.rawValue)), ("loaded", .bool(standing.phase == .loaded)),
+                ("default_resolution", .integer(standing.card.defaultResolution)),
+                ("resolutions", .array(standing.card.ladder.steps.map { .integer($0.rung.width) })),
+            ])
+        }
+        return Response(json: JSONOutput.object([("object", .string("list")), ("data", .array(models))]).bytes)
     }
 
     /// Who uses the socket now.

@@ -9,11 +9,12 @@ extension Routes {
     ///
     /// Answered, when the body ends, with what became of the pictures of this source.
     func takeStream(_ request: Request, _ name: String) async throws(Problem) -> Response {
-        let query = try Query(request, ["budget_ms", "prompt", "ask"])
+        let query = try Query(request, ["budget_ms", "prompt", "ask", "model"])
         guard Spool.isSourceName(name) else {
             throw Problem(.invalidParameter, "source: expected 1 to 64 letters, digits, '.', '_' and '-'.")
         }
         let tasks = try query.apply(to: asked(of: name))
+        guard answerer.models.find(tasks.model) != nil else { throw Problem(noModel: tasks.model) }
         let stream = LiveStream(
             origin: "stream:\(name)", number: answerer.desk.liveNumber(), tasks: tasks, limit: configuration.limits.body
         )
@@ -77,9 +78,8 @@ extension Routes {
                         let arrival = ContinuousClock.now
                         // Here and not in the task, so that the newest is the one that came last.
                         let ticket = desk.ask(
-                            FrameDesk.Claim(
-                                source: stream.origin, kind: .live(stream.number), arrival: arrival,
-                                budget: stream.tasks.followsBudget ? stream.tasks.budget : nil))
+                            answerer.claim(
+                                stream.tasks, source: stream.origin, kind: .live(stream.number), budgetStart: arrival))
                         let held = HeldBody(bytes: bytes, reservation: reservation)
                         group.addTask { await answer(held, stream, ticket, arrival) }
                     }

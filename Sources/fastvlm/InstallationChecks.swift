@@ -29,7 +29,7 @@ struct InstallationChecks {
             ] + [UnitCheck(root: root, writable: []).finding, socketFinding]
         }
         let places = configuration.watches.flatMap { [$0.path] + Self.results(of: $0, configuration) }
-        return [DoctorFinding("configuration", .ok, "\(file) is right")] + [model(configuration.model.path)]
+        return [DoctorFinding("configuration", .ok, "\(file) is right")] + configuration.models.map { model($0.path) }
             + configuration.watches.flatMap(folders)
             + configuration.watches.flatMap { watch in
                 Self.results(of: watch, configuration).map { place("results", $0) }

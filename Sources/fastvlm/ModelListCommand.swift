@@ -94,7 +94,9 @@ struct ModelRemoveCommand: ParsableCommand {
             throw CommandFailure(
                 .setup, "Cannot remove '\(file)': it is no packed file. Remove a checkpoint's folder by hand.")
         }
-        if let configuration = try? DaemonConfiguration(file: config), Self.isSame(configuration.model.path, file) {
+        if let configuration = try? DaemonConfiguration(file: config),
+            configuration.models.contains(where: { Self.isSame($0.path, file) })
+        {
             throw CommandFailure(
                 .setup, "Cannot remove '\(file)': the daemon is to use it. Name another model in '\(config)' first.")
         }

@@ -72,6 +72,9 @@ struct StatusScreen {
                 "\(status.model.name) \(status.model.precision), \(status.kernels) kernels, \(status.model.digest.prefix(23))…"
             ),
         ]
+        if let models = status.models, models.count > 1 || models.contains(where: { $0.state != "loaded" }) {
+            for model in models { lines.append(("", "\(model.id): \(model.state), loaded \(model.loads) times")) }
+        }
         let pending = status.oldestPending.map { ", the oldest for \(Self.span(Int64($0 * 1000)))" } ?? ""
         lines.append(("queue", "\(status.queue) waiting\(pending)"))
         if status.budget.met + status.budget.missed > 0 {

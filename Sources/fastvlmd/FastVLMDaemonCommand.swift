@@ -138,6 +138,7 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
     }
 
     static func main() async {
+        Daemon.prepareProcess()
         // A log that nobody reads any more must not end the daemon.
         signal(SIGPIPE, SIG_IGN)
         // Until the services obey signals, there is nothing to finish: SIGTERM ends it as asked, and SIGHUP must not,

@@ -22,7 +22,7 @@ import Testing
 
     @Test func theLeastThatIsNeededTakesEveryDefault() throws {
         let configuration = try DaemonConfiguration(toml: Self.minimal, file: "test.toml")
-        #expect(configuration.model == DaemonConfiguration.Model(path: "/m.fastvlm"))
+        #expect(configuration.models == [DaemonConfiguration.Model(path: "/m.fastvlm")])
         #expect(configuration.watches == [DaemonConfiguration.Watch(path: "/srv/cameras/gate")])
         #expect(configuration.watches[0].name == "gate")
         #expect(configuration.watches[0].tasks.prompt == "Describe the image.")
@@ -57,7 +57,7 @@ import Testing
                 id = "gate"
                 question = "Is the gate open?"
                 """, file: "test.toml")
-        #expect(configuration.model.threads == 3)
+        #expect(configuration.models.map(\.threads) == [3])
         let (first, second) = (configuration.watches[0], configuration.watches[1])
         #expect(first.tasks.prompt == "What is there?" && first.tasks.resolution == 512)
         #expect(first.tasks.questions == [PictureTasks.Question(id: "lamp", text: "Is the lamp on?")])
@@ -66,6 +66,56 @@ import Testing
         #expect(second.tasks.temperature == 1 && second.tasks.topP == 0.5 && second.tasks.seed == 7)
         #expect(second.tasks.questions == [PictureTasks.Question(id: "gate", text: "Is the gate open?")])
         #expect(try DaemonConfiguration(toml: configuration.toml, file: "printed") == configuration)
+    }
+
+    @Test func severalModelsAndWhoAsksThem() throws {
+        let configuration = try DaemonConfiguration(
+            toml: """
+                [[model]]
+                path = "/models/FastVLM 0.5B.fastvlm"
+                [[model]]
+                path = "/models/large.fastvlm"
+                name = "thorough"
+                threads = 2
+                keep_alive = 300
+                [[model]]
+                path = "/models/small"
+                keep_alive = "always"
+                [defaults]
+                model = "thorough"
+                [socket]
+                model = "default"
+                [[watch]]
+                path = "/a"
+                [[watch]]
+                path = "/b"
+                model = "FastVLM-0.5B"
+                """, file: "test.toml")
+        #expect(configuration.models.map(\.key) == ["FastVLM-0.5B", "thorough", "small"])
+        #expect(configuration.models.map(\.keepAlive) == [.always, .after(.seconds(300)), .always])
+        #expect(configuration.models.map(\.threads) == [0, 2, 0])
+        #expect(configuration.watches.map(\.tasks.model) == ["thorough", "FastVLM-0.5B"])
+        #expect(configuration.socket?.tasks.model == "default")
+        #expect(try DaemonConfiguration(toml: configuration.toml, file: "printed") == configuration)
+    }
+
+    @Test(arguments: [
+        ("[[model]]\npath = \"/a/m\"\n[[model]]\npath = \"/b/m.fastvlm\"", ConfigurationError.Code.conflict, "'m'"),
+        ("[[model]]\npath = \"/a\"\nname = \"a b\"", .invalidValue, "model.name is 'a b'"),
+        ("[[model]]\npath = \"/a\"\nname = \"default\"", .invalidValue, "not 'default'"),
+        ("[[model]]\npath = \"/a\"\n[[model]]", .missingKey, "model[1].path"),
+        ("[model]\npath = \"/a\"\nkeep_alive = 0", .invalidValue, "from 1 to 604800, or \"always\""),
+        ("[model]\npath = \"/a\"\nkeep_alive = \"never\"", .invalidValue, "from 1 to 604800, or \"always\""),
+        (
+            "[model]\npath = \"/a\"\n[defaults]\nmodel = \"b\"", .invalidValue,
+            "watch[0].model is 'b', expected one of 'a'"
+        ),
+        ("[model]\npath = \"/a\"\n[socket]\nmodel = \"b\"", .invalidValue, "socket.model is 'b', expected one of 'a'"),
+        ("model = []", .missingKey, "there is no [model]"), ("model = 3", .invalidValue, "model is 3"),
+    ])
+    func modelsThatCannotBeAreRefused(toml: String, code: ConfigurationError.Code, problem: String) throws {
+        let error = try #require(failure(toml + "\n[[watch]]\npath = \"/w\""))
+        #expect(error.code == code && error.message.contains(problem), "\(error.message)")
     }
 
     @Test func eachFolderHasItsBudgetAndItsWayToBeLate() throws {
@@ -246,6 +296,9 @@ import Testing
         full.status.file = nil
         #expect(full.watches[0].sidecars == .folder("/srv/results/cameras"))
         full.watches[0].sidecars = .common
+        #expect(full.models[0].name == "model" && full.watches[0].tasks.model == "model")
+        full.models[0].name = nil
+        full.watches[0].tasks.model = nil
         full.watches[0].tasks.budget = nil
         full.watches[0].tasks.questions = []
         #expect(full == plain)

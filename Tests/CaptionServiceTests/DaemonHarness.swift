@@ -34,9 +34,10 @@ struct RunningDaemon {
     func write(_ watches: String) throws { try writeConfiguration(watches, to: file) }
 }
 
-/// A configuration of these `[[watch]]` tables.
+/// A configuration of these `[[watch]]` tables, and of a model where they bring none.
 private func writeConfiguration(_ watches: String, to file: String) throws {
-    try Data("[model]\npath = \"/unused\"\n\(watches)\n".utf8).write(to: URL(filePath: file), options: .atomic)
+    let model = watches.contains("[[model]]") ? "" : "[model]\npath = \"/unused\"\n"
+    try Data("\(model)\(watches)\n".utf8).write(to: URL(filePath: file), options: .atomic)
 }
 
 /// Runs a daemon on `watches` for as long as `body` takes, then shuts it down gracefully.
@@ -44,14 +45,24 @@ func withDaemon(
     _ watches: String, engine: StubEngine = .echo, heartbeat: Heartbeat = Heartbeat(), notifier: ServiceNotifier? = nil,
     _ body: (inout RunningDaemon) async throws -> Void
 ) async throws {
+    try await withDaemon(
+        watches, models: { ModelShelf(engine, models: $0.models) }, heartbeat: heartbeat, notifier: notifier, body)
+}
+
+/// Runs a daemon on `watches` with the models of `models` for as long as `body` takes, then shuts it down gracefully.
+func withDaemon(
+    _ watches: String, models: (DaemonConfiguration) async throws -> ModelShelf, heartbeat: Heartbeat = Heartbeat(),
+    notifier: ServiceNotifier? = nil, _ body: (inout RunningDaemon) async throws -> Void
+) async throws {
     let place = try ScratchFolder()
     let file = place.path + "/fastvlmd.toml"
     try writeConfiguration(watches, to: file)
     let (stream, continuation) = AsyncStream.makeStream(of: CommittedResult.self)
     var logger = Logger(label: "test")
     logger.logLevel = .critical
+    let configuration = try DaemonConfiguration(file: file)
     let daemon = try Daemon(
-        try DaemonConfiguration(file: file), engine: engine, heartbeat: heartbeat,
+        configuration, models: try await models(configuration), heartbeat: heartbeat,
         options: FolderSourceOptions(rules: .init(quiet: .milliseconds(20), recheck: .milliseconds(40))),
         place: Daemon.Place(file: file, notifier: notifier), logger: logger, onCommit: { continuation.yield($0) })
     var running = RunningDaemon(daemon, file, stream)

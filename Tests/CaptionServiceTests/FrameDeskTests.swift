@@ -62,6 +62,80 @@ import Testing
         #expect(desk.countersBySource["r"]?.received == 3)
     }
 
+    private func claim(_ name: String, model: String, loading: Duration = .zero) -> FrameDesk.Claim {
+        var claim = FrameDesk.Claim(source: name, kind: .request)
+        (claim.model, claim.loading) = (model, loading)
+        return claim
+    }
+
+    /// The order in which frames of these models come that all wait when a frame of the model `a` ends.
+    private func order(_ models: [String], stint: Duration, loading: Duration = .zero) async throws -> String {
+        let desk = FrameDesk(stint: stint)
+        let order = Collected<String>()
+        let (released, release) = AsyncStream.makeStream(of: Void.self)
+        let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+        let first = Task {
+            _ = await desk.turn(claim("first", model: "a")) {
+                begin.yield()
+                for await _ in released { break }
+                return ((), .ok)
+            }
+        }
+        for await _ in begun { break }
+        var tasks: [Task<Void, Never>] = []
+        for model in models {
+            let ticket = desk.ask(claim(model, model: model, loading: loading))
+            tasks.append(
+                Task {
+                    _ = await desk.turn(ticket) {
+                        order.add(model)
+                        return ((), .ok)
+                    }
+                })
+        }
+        release.finish()
+        for task in tasks + [first] { await task.value }
+        return order.all.joined()
+    }
+
+    @Test(.timeLimit(.minutes(1))) func modelsAreNotExchangedForEveryFrame() async throws {
+        #expect(try await order(["b", "a", "b", "a", "c"], stint: .seconds(1000)) == "aabbc")
+        // Each has had its turns for long enough: as they came.
+        #expect(try await order(["b", "a", "b", "a", "c"], stint: .zero) == "babac")
+        // Four times as long as the others take to load.
+        #expect(try await order(["b", "a", "b", "a", "c"], stint: .zero, loading: .seconds(1000)) == "aabbc")
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aFrameThatFollowsIsWaitedForButNotForLong() async throws {
+        let desk = FrameDesk(stint: .seconds(1000))
+        let order = Collected<String>()
+        @Sendable func take(_ name: String, _ ticket: FrameDesk.Ticket) async {
+            _ = await desk.turn(ticket) {
+                order.add(name)
+                return ((), .ok)
+            }
+        }
+        var followed = claim("folder", model: "a")
+        followed.isFollowed = { true }
+        let first = desk.ask(followed)
+        let other = desk.ask(claim("request", model: "b"))
+        let waiting = Task { await take("b", other) }
+        await take("a1", first)
+        // Nobody is at work, and still the other waits.
+        await take("a2", desk.ask(followed))
+        #expect(order.all == ["a1", "a2"])
+        // The third does not come.
+        await waiting.value
+        #expect(order.all == ["a1", "a2", "b"])
+        // Nobody follows: the other comes at once.
+        let last = desk.ask(claim("request", model: "b"))
+        let next = Task { await take("c", desk.ask(claim("request", model: "c"))) }
+        try await wait(for: desk, waiting: 1)
+        await take("b", last)
+        await next.value
+        #expect(order.all.suffix(2) == ["b", "c"] && desk.counters.isConserved && desk.counters.pending == 0)
+    }
+
     @Test(.timeLimit(.minutes(1))) func ofACameraTheNewestFrameWins() async throws {
         let desk = FrameDesk()
         let holder = await Holder(desk)

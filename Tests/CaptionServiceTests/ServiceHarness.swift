@@ -10,7 +10,7 @@ import Testing
 
 /// An engine whose answers a test decides.
 struct StubEngine: PictureEngine {
-    let model = ModelFacts(name: "stub", digest: "sha256:" + String(repeating: "0", count: 64), precision: "f32")
+    var model = ModelFacts(name: "stub", digest: "sha256:" + String(repeating: "0", count: 64), precision: "f32")
     let ladder: Ladder
     let defaultResolution = 256
     let answer: @Sendable (PictureTasks, [UInt8], FramePlan?) async throws(EngineError) -> PictureReport

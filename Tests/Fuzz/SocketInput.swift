@@ -62,12 +62,16 @@ enum SocketInput {
         return events
     }
 
-    private static let ladder = try? Ladder.published(resolutions: [256, 512, 1024])
-    private static let model = ModelFacts(name: "stub", digest: "sha256:0", precision: "f32")
+    private static let card = (try? Ladder.published(resolutions: [256, 512, 1024])).map {
+        ModelCard(
+            facts: ModelFacts(name: "stub", digest: "sha256:0", precision: "f32"), ladder: $0, defaultResolution: 512)
+    }
 
     static func chat(_ bytes: [UInt8]) {
-        guard let ladder else { return }
-        let request = try? ChatRequest(bytes, limits: .init(), tasks: .init(), model: model, ladder: ladder)
+        guard let card else { return }
+        let request = try? ChatRequest(bytes, limits: .init(), tasks: .init()) { name in
+            [nil, "", "default", "stub"].contains(name) ? ("stub", card) : nil
+        }
         guard let request else { return }
         precondition(request.picture.count <= bytes.count)
         precondition((try? request.tasks.validate(subject: "a request", place: "chat")) != nil)

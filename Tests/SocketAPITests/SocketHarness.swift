@@ -10,7 +10,7 @@ import Testing
 
 /// An engine of set latency that says what the picture's size is.
 struct StubEngine: PictureEngine {
-    let model = ModelFacts(name: "stub", digest: "sha256:" + String(repeating: "0", count: 64), precision: "f32")
+    var model = ModelFacts(name: "stub", digest: "sha256:" + String(repeating: "0", count: 64), precision: "f32")
     let ladder: Ladder
     let defaultResolution = 512
     var latency = Duration.zero
@@ -65,6 +65,25 @@ extension StubEngine {
         return PictureReport.Reply(
             text: value.text, finishReason: "stop", promptTokens: 30, generatedTokens: 1, value: value, confidence: 0.75
         )
+    }
+}
+
+/// Models that are called as their files and answer as the stub does; those in `missing` cannot be loaded.
+struct StubModels: ModelSource {
+    let engine: StubEngine
+    var missing: Set<String> = []
+
+    func card(of model: DaemonConfiguration.Model) -> ModelCard { ModelCard(named(model)) }
+
+    func load(_ model: DaemonConfiguration.Model) throws(EngineError) -> any PictureEngine {
+        if missing.contains(model.path) { throw EngineError(.model, "'\(model.path)' is gone.") }
+        return named(model)
+    }
+
+    private func named(_ model: DaemonConfiguration.Model) -> StubEngine {
+        var engine = engine
+        engine.model = ModelFacts(name: model.path, digest: "sha256:\(model.path)", precision: "int8")
+        return engine
     }
 }
 
@@ -132,7 +151,8 @@ struct RunningAPI: Sendable {
 /// Serves a socket for as long as `body` takes, then ends it and waits for its end.
 @discardableResult
 func withAPI<Value: Sendable>(
-    engine: StubEngine? = nil, desk: FrameDesk = FrameDesk(), feed: ResultFeed = ResultFeed(), hasSpool: Bool = false,
+    engine: StubEngine? = nil, models: [DaemonConfiguration.Model]? = nil, missing: Set<String> = [],
+    desk: FrameDesk = FrameDesk(), feed: ResultFeed = ResultFeed(), hasSpool: Bool = false,
     spoolLimits: Spool.Limits = .init(),
     isReady: @escaping @Sendable () -> Bool = { true }, failingPlanner: Bool = false,
     configure: (inout SocketAPI.Configuration) -> Void = { _ in },
@@ -145,8 +165,15 @@ func withAPI<Value: Sendable>(
     configure(&configuration)
     var logger = Logger(label: "test")
     logger.logLevel = .critical
-    let answerer = FrameAnswerer(
-        engine: engine, desk: desk, planner: FramePlanner(ladder: engine.ladder, logger: logger))
+    let answerer: FrameAnswerer
+    if let models {
+        let shelf = ModelShelf(source: StubModels(engine: engine, missing: missing), logger: logger)
+        try await shelf.replace(with: models)
+        answerer = FrameAnswerer(models: shelf, desk: desk)
+    } else {
+        answerer = FrameAnswerer(
+            engine: engine, desk: desk, planner: FramePlanner(ladder: engine.ladder, logger: logger))
+    }
     let (listening, begin) = AsyncStream.makeStream(of: Void.self)
     let service = SocketAPI(
         configuration, answerer: answerer, results: feed,

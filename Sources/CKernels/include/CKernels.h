@@ -2,6 +2,7 @@
 #define FASTVLM_CKERNELS_H
 
 #include "f32_kernels.h"
+#include "heap.h"
 #include "isa.h"
 #include "peak.h"
 #include "quant_kernels.h"

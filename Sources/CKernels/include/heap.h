@@ -1,0 +1,11 @@
+#ifndef FASTVLM_HEAP_H
+#define FASTVLM_HEAP_H
+
+// Has all threads share two arenas: of itself the heap would grow one for nearly each, and each keeps what was freed in it.
+// To be called before there are threads.
+void fv_share_arenas(void);
+
+// Returns the pages of freed allocations to the system; takes some milliseconds where there is much.
+void fv_give_back_unused_memory(void);
+
+#endif
