@@ -144,20 +144,20 @@ struct GalleryPage {
         """
 
     private static let style = """
-        :root{color-scheme:light dark;--line:#8884;--soft:#888}
+        :root{color-scheme:light dark;--line:#8884;--soft:light-dark(#666,#999)}
         *{box-sizing:border-box}body{margin:0;font:16px/1.45 system-ui,sans-serif}
         header{position:sticky;top:0;z-index:1;padding:.8rem 1.2rem;background:Canvas;border-bottom:1px solid var(--line)}
         h1{display:inline;font-size:1.2rem;margin:0 .8rem 0 0;overflow-wrap:anywhere}header p{display:inline;color:var(--soft)}
         form{display:flex;flex-wrap:wrap;gap:.4rem 1rem;margin-top:.5rem;align-items:center}
         input[type=search]{flex:1 1 16rem;padding:.4rem .6rem;font:inherit;border:1px solid var(--line);border-radius:.4rem}
-        main{display:grid;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr));gap:1rem;padding:1.2rem}
+        main{display:grid;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr));gap:1rem;padding:1.2rem;align-items:start}
         article{border:1px solid var(--line);border-radius:.6rem;overflow:hidden;display:flex;flex-direction:column}
         article[hidden]{display:none}
         figure{position:relative;margin:0;background:#8882}img{display:block;width:100%;aspect-ratio:4/3;object-fit:contain}
         figcaption{position:absolute;inset:auto .5rem .5rem auto;padding:.1rem .5rem;border-radius:.3rem;background:#a30;color:#fff;\
         font-size:.8rem}.none{aspect-ratio:4/3;display:grid;place-items:center;padding:1rem;text-align:center;color:var(--soft)}
         select{font:inherit;padding:.35rem .5rem;max-width:16rem;border:1px solid var(--line);border-radius:.4rem}
-        .text{padding:.7rem .9rem;overflow-wrap:anywhere}.text p{margin:0 0 .5rem}.caption{font-size:1.02rem}
+        .text{padding:.7rem .9rem;overflow-wrap:anywhere}.text p{margin:0 0 .5rem}.caption{font-size:1.02rem;max-height:12em;overflow:auto}
         .bad b{color:#c33}dl{margin:0 0 .5rem}dt{color:var(--soft);font-size:.88rem}dd{margin:0 0 .3rem;font-weight:600}
         small{font-weight:400;color:var(--soft)}.text .facts,.text .name{color:var(--soft);font-size:.8rem;margin:0}
         @media print{header{position:static}form{display:none}article{break-inside:avoid}}

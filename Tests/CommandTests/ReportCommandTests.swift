@@ -27,7 +27,7 @@ import Testing
         #expect(ending.status == 0 && ending.errors == "", "\(ending.errors)")
         let text = String(decoding: folder.read("report.html") ?? [], as: UTF8.self)
         #expect(text.contains("<title>The gate</title>") && text.contains("A palace &amp; its roofs"))
-        #expect(try sizes(in: text) == [[320, 213]])
+        #expect(try sizes(in: text) == [[320, 214]])
         #expect(text.contains("alt=\"A palace &amp; its roofs\""))
         #expect(text.contains("<b>jpeg_truncated</b> Cut off.") && text.contains("the picture is gone"))
         #expect(text.hasSuffix("</html>\n") && folder.names().filter { $0.hasSuffix(".tmp") } == [])

@@ -25,6 +25,21 @@ import Testing
         #expect(server.requests(for: name).count == 1)
     }
 
+    @Test func aLicenceThatIsNotTheOneIsNotShown() async throws {
+        for (said, code) in [("digest", HubError.Code.digestMismatch), ("size", .sizeMismatch)] {
+            var shelf = HubHarness.shelf()
+            if said == "digest" { shelf.saidDigests["LICENSE"] = String(repeating: "0", count: 40) }
+            if said == "size" { shelf.saidSizes["LICENSE"] = 19 }
+            let server = try await server(shelf)
+            await expectHubError(code, "LICENSE") {
+                _ = try await harness.withHub(server) { hub in
+                    try await hub.licenceText(
+                        of: try await hub.model(try HubRepository("panels/reader"), revision: "main"))
+                }
+            }
+        }
+    }
+
     @Test func aDamagedRemainderIsFetchedAgainFromTheFirstByte() async throws {
         let shelf = HubHarness.shelf()
         let server = try await HubServer { request, count in
