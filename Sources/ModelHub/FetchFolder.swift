@@ -39,7 +39,7 @@ public final class FetchFolder: Sendable {
                 "Cannot make the folder '\(path)' to keep what is fetched. Is there room, and may this user write there? "
                     + "XDG_CACHE_HOME names another.")
         }
-        lock = open(folder + "/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        let lock = open(folder + "/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard lock >= 0 else {
             throw HubError(.cacheUnusable, "Cannot write in '\(folder)': \(Self.reason(errno)).")
         }
@@ -50,6 +50,7 @@ public final class FetchFolder: Sendable {
                 "Cannot fetch '\(model.repository)': another command is at it, in '\(folder)'. Wait until that has ended."
             )
         }
+        self.lock = lock
         for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         where name != "lock" && name != model.commit {
             try? FileManager.default.removeItem(atPath: "\(folder)/\(name)")

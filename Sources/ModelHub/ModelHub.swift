@@ -67,6 +67,21 @@ public struct ModelHub: Sendable {
     /// - Throws: every error of a request; `sizeMismatch`, `digestMismatch`.
     public func licenceText(of model: HubModel) async throws(HubError) -> String? {
         guard let file = model.licenceFile else { return nil }
+        return String(decoding: try await contents(of: file, in: model), as: UTF8.self)
+    }
+
+    /// The checkpoint's `config.json`, which says what it is.
+    ///
+    /// - Throws: every error of a request; `sizeMismatch`, `digestMismatch`, `incomplete`.
+    public func configuration(of model: HubModel) async throws(HubError) -> [UInt8] {
+        guard let file = model.files.first(where: { $0.name == HubModel.configurationName }) else {
+            throw HubError(.incomplete, "Cannot fetch '\(model.repository)': it has no \(HubModel.configurationName).")
+        }
+        return try await contents(of: file, in: model)
+    }
+
+    /// A small file, checked.
+    private func contents(of file: HubFile, in model: HubModel) async throws(HubError) -> [UInt8] {
         let bytes = try await client.bytes(
             address(of: file, in: model), of: "'\(file.name)' of '\(model.repository)'", limit: file.byteCount)
         guard bytes.count == file.byteCount else {
@@ -89,7 +104,7 @@ public struct ModelHub: Sendable {
                 "Cannot use '\(file.name)': what came has the \(file.digest.name) \(found), expected \(file.digest.value). "
                     + "Try again; if that stays, the hub is not to be trusted.")
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return bytes
     }
 
     /// Fetches all files of `model` into `folder`, going on where an earlier command was stopped, and checks each.

@@ -62,6 +62,9 @@ struct ModelPullCommand: AsyncParsableCommand {
                 at: address, token: token, agent: "fastvlm/\(Product.version)", trust: trust
             ) { hub in
                 let model = try await hub.model(name, revision: revision)
+                // A model of another kind is no use, however it is licensed.
+                try PreparedModel.checkConfiguration(
+                    try await hub.configuration(of: model), at: "\(address)/\(name)/config.json")
                 let licence = try await hub.licenceText(of: model)
                 try accept(model, licence: licence, from: address)
                 let folder = try FetchFolder(for: model, from: address, in: cache)
@@ -72,6 +75,8 @@ struct ModelPullCommand: AsyncParsableCommand {
                 try pack(model, files, licence, from: address, in: folder, to: target)
                 folder.remove()
             }
+        } catch let error as ModelFileError {
+            throw CommandFailure(.setup, "\(error.message) Nothing was fetched.")
         } catch let error as HubError {
             let isUsage = [.addressInvalid, .repositoryInvalid, .tokenInvalid].contains(error.code)
             throw CommandFailure(isUsage ? .usage : .setup, error.message)

@@ -123,10 +123,19 @@ import Testing
         (try await pull(other, from: server, to: "m.fastvlm")).expectOneError(2, "OWNER/NAME")
     }
 
-    /// What is no checkpoint is only found out when it is all there: it stays for the person to look at.
-    @Test func whatCannotBePackedIsKeptAndSaid() async throws {
+    @Test func aModelOfAnotherKindIsNotFetched() async throws {
         var shelf = try Self.shelf()
         shelf.files["config.json"] = Array("{\"model_type\":\"other\"}".utf8)
+        let server = try await HubServer { [shelf] request, _ in shelf.reply(to: request) }
+        (try await pull(shelf, from: server, "--accept-licence")).expectOneError(3, "model_type", "Nothing was fetched")
+        #expect(!server.requests.contains { $0.target.hasSuffix(".safetensors") })
+        #expect(folder.names() == [])
+    }
+
+    /// What is broken is only found out when it is all there: it stays for the person to look at.
+    @Test func whatCannotBePackedIsKeptAndSaid() async throws {
+        var shelf = try Self.shelf()
+        shelf.files["model.safetensors"] = Array(repeating: 7, count: 100)
         let server = try await HubServer { [shelf] request, _ in shelf.reply(to: request) }
         let ending = try await pull(shelf, from: server, "--accept-licence", "--json")
         #expect(ending.status == 3 && ending.output == "")
