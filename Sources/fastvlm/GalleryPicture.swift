@@ -24,6 +24,7 @@ enum GalleryPicture {
         switch contents(of: entry) {
         case .failure(let reason): return reason
         case .success(let bytes):
+            guard room > 0 else { return .leftOut }
             do {
                 let picture = try ImageDecoder().decode(bytes, covering: side)
                 let source =

@@ -64,7 +64,10 @@ struct ReportCommand: ParsableCommand {
                 link ? GalleryPicture.link(to: entry, from: out) : GalleryPicture.thumbnail(of: entry, room: room)
             switch picture {
             case .shown(let source, _) where !link: room -= source.utf8.count
-            case .leftOut: leftOut += 1
+            case .leftOut:
+                leftOut += 1
+                // No smaller one is looked for among the older ones.
+                room = 0
             default: break
             }
             isGood = Self.write(page.card(entry, picture), to: file)
