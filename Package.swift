@@ -30,6 +30,9 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+        // For `fastvlm model pull` alone; the daemon has no network code.
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
     ],
     targets: [
         // C rooms: nothing above them is known to them.
@@ -54,6 +57,18 @@ let package = Package(
         .target(name: "Sidecars", dependencies: ["Digests"], swiftSettings: swiftSettings),
         .target(name: "FrameSources", dependencies: ["CInotifyTools", "Digests"], swiftSettings: swiftSettings),
         .target(name: "ServiceManager", swiftSettings: swiftSettings),
+        // Fetches checkpoints, for the person's command only: no room that the daemon is made of may depend on it.
+        .target(
+            name: "ModelHub",
+            dependencies: [
+                "Digests",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: swiftSettings),
         .target(
             name: "CaptionService",
             dependencies: [
@@ -90,8 +105,7 @@ let package = Package(
             name: "fastvlm",
             dependencies: [
                 "CaptionService", "Digests", "FastVLM", "FrameSources", "Images", "Kernels", "LatencyBudget",
-                "ModelFiles",
-                "Plots", "Sidecars",
+                "ModelFiles", "ModelHub", "Plots", "Sidecars",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -120,6 +134,17 @@ let package = Package(
         .target(name: "NotifySocket", path: "Tests/NotifySocket", swiftSettings: swiftSettings),
         .testTarget(
             name: "ServiceManagerTests", dependencies: ["NotifySocket", "ServiceManager"], swiftSettings: swiftSettings),
+        // Plays the hub.
+        .target(
+            name: "HubServer",
+            dependencies: [
+                "Digests",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ], path: "Tests/HubServer", swiftSettings: swiftSettings),
+        .testTarget(name: "ModelHubTests", dependencies: ["HubServer", "ModelHub"], swiftSettings: swiftSettings),
         .testTarget(
             name: "CaptionServiceTests",
             dependencies: [
@@ -148,7 +173,7 @@ let package = Package(
         .testTarget(name: "FaultTests", dependencies: ["StubDaemon"], swiftSettings: swiftSettings),
         // The two programs as a person runs them.
         .testTarget(
-            name: "CommandTests", dependencies: ["NotifySocket", "fastvlm", "fastvlmd"], exclude: ["Fixtures"],
+            name: "CommandTests", dependencies: ["HubServer", "NotifySocket", "fastvlm", "fastvlmd"], exclude: ["Fixtures"],
             swiftSettings: swiftSettings),
     ]
 )

@@ -46,6 +46,8 @@ public struct ModelDescription: Sendable, Equatable, Codable {
     public let promptTemplate: PromptTemplate
     public let licence: String?
     public let licenceText: String?
+    /// Where `fastvlm model pull` fetched it from.
+    public let origin: ModelOrigin?
     /// Ids that the tokenizer knows; the embedding may have more rows.
     public let tokenCount: Int
     /// Ids that end an answer, ascending.
@@ -100,6 +102,7 @@ extension ModelDescription {
         promptTemplate = model.promptTemplate
         licence = model.licence
         licenceText = model.identity.licenceText
+        origin = model.identity.origin
         tokenCount = model.tokenizer.tokenCount
         stopTokens = model.tokenizer.stopTokens.sorted()
         sharesEmbedding = model.sharesEmbedding

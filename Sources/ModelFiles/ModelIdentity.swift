@@ -21,6 +21,9 @@ public struct ModelIdentity: Sendable, Equatable, Codable {
     /// The licence in full.
     public var licenceText: String?
 
+    /// Where the model was fetched from; nil if `fastvlm model pull` did not fetch it.
+    public var origin: ModelOrigin?
+
     /// Longest licence text: 1 MiB.
     static let maximumLicenceByteCount = 1 << 20
 
@@ -35,7 +38,7 @@ public struct ModelIdentity: Sendable, Equatable, Codable {
     public init(
         name: String, resolutions: [Int] = ModelIdentity.usualResolutions, defaultResolution: Int? = nil,
         promptTemplate: PromptTemplate = PromptTemplate(), licence: String? = nil, licenceText: String? = nil,
-        accuracy: [ResolutionAccuracy]? = nil
+        accuracy: [ResolutionAccuracy]? = nil, origin: ModelOrigin? = nil
     ) {
         self.name = name
         self.resolutions = resolutions
@@ -44,6 +47,7 @@ public struct ModelIdentity: Sendable, Equatable, Codable {
         self.licence = licence
         self.licenceText = licenceText
         self.accuracy = accuracy
+        self.origin = origin
     }
 
     /// Checks every value.
@@ -64,6 +68,7 @@ public struct ModelIdentity: Sendable, Equatable, Codable {
                 "the licence text has \(licenceText.utf8.count) bytes, expected at most \(Self.maximumLicenceByteCount)"
             )
         }
+        if let problem = origin?.problem { throw failure("its origin \(problem)") }
         guard !resolutions.isEmpty, resolutions.count <= 32 else {
             throw failure("\(resolutions.count) resolutions, expected 1 to 32")
         }

@@ -16,7 +16,7 @@
 /// |---|---|
 /// | `precision` | how the big matrices are stored: a `ModelPrecision` |
 /// | `configuration` | `ModelConfiguration` as JSON |
-/// | `identity` | `ModelIdentity` as JSON: name, ladder of resolutions, prompt template, licence and its text |
+/// | `identity` | `ModelIdentity` as JSON: name, ladder of resolutions, prompt template, licence and its text, origin |
 /// | `source_digest`, `source_name` | digest and last path component of what was packed |
 ///
 /// The tensors are those of `ModelConfiguration.preparedTensors(hasHead:)`, BatchNorm folded in, and `tokenizer`

@@ -2,6 +2,13 @@ import Digests
 import Glibc
 
 extension PreparedModel {
+    /// Checks that `json`, the `config.json` at `path`, is that of a checkpoint of this family, before anything else is there.
+    ///
+    /// - Throws: `configurationInvalid`, `configurationUnsupported`.
+    public static func checkConfiguration(_ json: [UInt8], at path: String) throws(ModelFileError) {
+        _ = try CheckpointConfiguration(json: json, path: path)
+    }
+
     /// Opens a checkpoint folder in one of the two public layouts.
     static func openFolder(_ directory: String) throws(ModelFileError) -> PreparedModel {
         let path = directory + "/config.json"

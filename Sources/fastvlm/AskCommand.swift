@@ -7,7 +7,7 @@ struct AskCommand: ParsableCommand {
         commandName: "ask", abstract: "Answer questions about a picture.",
         discussion: "The picture is read once for all questions.")
 
-    @Argument(help: ArgumentHelp("A JPEG or PNG file.", valueName: "image"))
+    @Argument(help: ArgumentHelp("A JPEG or PNG file.", valueName: "image"), completion: .picture)
     var image: String
 
     @Argument(help: ArgumentHelp("Questions, each an argument of its own.", valueName: "question"))

@@ -25,14 +25,15 @@ struct BenchAccuracyCommand: ParsableCommand {
             --limit 100, then --skip 100 --limit 100.
             """)
 
-    @Option(help: ArgumentHelp("The folder with pictures and labels.jsonl.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("The folder with pictures and labels.jsonl.", valueName: "folder"), completion: .directory)
     var dataset: String
 
     @Option(
         name: [.customLong("model"), .customShort("m")],
         help: ArgumentHelp(
             "A model, as for all commands; may be given several times. The default is $FASTVLM_MODEL.",
-            valueName: "path"))
+            valueName: "path"), completion: .model)
     var paths: [String] = []
 
     @Option(
@@ -48,7 +49,7 @@ struct BenchAccuracyCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "With --budgets: add every frame to this file, one JSON object a line, and report on all that are in it.",
-            valueName: "file"))
+            valueName: "file"), completion: .file())
     var log: String?
 
     @Option(
@@ -65,15 +66,18 @@ struct BenchAccuracyCommand: ParsableCommand {
         help: ArgumentHelp("Milliseconds, separated by commas: run the planner with each of them.", valueName: "list"))
     var budgets: String?
 
-    @Option(help: ArgumentHelp("Draw accuracy against measured time into an SVG file.", valueName: "file.svg"))
+    @Option(
+        help: ArgumentHelp("Draw accuracy against measured time into an SVG file.", valueName: "file.svg"),
+        completion: .file(extensions: ["svg"]))
     var plot: String?
 
-    @Option(help: ArgumentHelp("Write every answer, one JSON object a line.", valueName: "file"))
+    @Option(help: ArgumentHelp("Write every answer, one JSON object a line.", valueName: "file"), completion: .file())
     var answers: String?
 
     @Option(
         help: ArgumentHelp(
-            "Write what each resolution is worth, for 'fastvlm model pack --ladder'.", valueName: "file.json"))
+            "Write what each resolution is worth, for 'fastvlm model pack --ladder'.", valueName: "file.json"),
+        completion: .document)
     var ladder: String?
 
     @Flag(help: "Print one JSON object a line.")

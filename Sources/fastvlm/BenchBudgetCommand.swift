@@ -20,7 +20,7 @@ struct BenchBudgetCommand: ParsableCommand {
 
     @OptionGroup var model: ModelArguments
 
-    @Option(help: ArgumentHelp("A folder with JPEG and PNG files.", valueName: "folder"))
+    @Option(help: ArgumentHelp("A folder with JPEG and PNG files.", valueName: "folder"), completion: .directory)
     var pictures: String
 
     @Option(
@@ -51,13 +51,13 @@ struct BenchBudgetCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Where profiles are kept. The default is $STATE_DIRECTORY, and without it /var/lib/fastvlmd.",
-            valueName: "folder"))
+            valueName: "folder"), completion: .directory)
     var state: String?
 
     @Option(
         help: ArgumentHelp(
             "Add every frame to this file, one JSON object a line, and report on all that are in it.", valueName: "file"
-        ))
+        ), completion: .file())
     var log: String?
 
     @Flag(help: "Print one JSON object a line.")

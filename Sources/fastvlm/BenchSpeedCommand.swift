@@ -18,7 +18,8 @@ struct BenchSpeedCommand: ParsableCommand {
 
     @Option(
         name: [.customLong("model"), .customShort("m")],
-        help: ArgumentHelp("The model, as for all commands. The default is $FASTVLM_MODEL.", valueName: "path"))
+        help: ArgumentHelp("The model, as for all commands. The default is $FASTVLM_MODEL.", valueName: "path"),
+        completion: .model)
     var path: String?
 
     @Option(
@@ -41,7 +42,7 @@ struct BenchSpeedCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "The JPEG or PNG file of a frame. The default is a small drawn one: a photograph costs more.",
-            valueName: "file"))
+            valueName: "file"), completion: .picture)
     var image: String?
 
     @Option(help: "Tokens to generate for a frame.")
@@ -49,13 +50,18 @@ struct BenchSpeedCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Rows that were printed with --json earlier, to compare or plot instead of measuring.", valueName: "file"))
+            "Rows that were printed with --json earlier, to compare or plot instead of measuring.", valueName: "file"),
+        completion: .document)
     var rows: String?
 
-    @Option(help: ArgumentHelp("Rows of other runtimes, one JSON object a line, to compare with.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Rows of other runtimes, one JSON object a line, to compare with.", valueName: "file"),
+        completion: .document)
     var against: String?
 
-    @Option(help: ArgumentHelp("Draw cost against resolution and tokens into an SVG file.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Draw cost against resolution and tokens into an SVG file.", valueName: "file"),
+        completion: .file(extensions: ["svg"]))
     var plot: String?
 
     @Flag(help: "Print one JSON object a line.")

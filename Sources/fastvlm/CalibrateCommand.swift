@@ -19,17 +19,19 @@ struct CalibrateCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Where profiles are kept. The default is $STATE_DIRECTORY, and without it /var/lib/fastvlmd.",
-            valueName: "folder"))
+            valueName: "folder"), completion: .directory)
     var profileDirectory: String?
 
     @Option(
         help: ArgumentHelp(
-            "A JPEG or PNG such as is usually sent. The default is noise of 1920 x 1080.", valueName: "file"))
+            "A JPEG or PNG such as is usually sent. The default is noise of 1920 x 1080.", valueName: "file"),
+        completion: .picture)
     var picture: String?
 
     @Option(
         help: ArgumentHelp(
-            "Where to draw accuracy against time. The default is beside the profile.", valueName: "file.svg"))
+            "Where to draw accuracy against time. The default is beside the profile.", valueName: "file.svg"),
+        completion: .file(extensions: ["svg"]))
     var plot: String?
 
     @Flag(help: "Print the profile as one JSON document on one line.")

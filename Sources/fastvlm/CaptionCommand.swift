@@ -6,7 +6,7 @@ struct CaptionCommand: ParsableCommand {
         commandName: "caption", abstract: "Describe pictures.",
         discussion: "Prints one description for each picture; text appears as it is said.")
 
-    @Argument(help: ArgumentHelp("JPEG or PNG files.", valueName: "image"))
+    @Argument(help: ArgumentHelp("JPEG or PNG files.", valueName: "image"), completion: .picture)
     var images: [String]
 
     @Option(help: "What asks for the description.")

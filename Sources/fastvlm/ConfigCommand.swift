@@ -9,7 +9,7 @@ struct ConfigCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Check a configuration and print what it amounts to, defaults included.")
 
-        @Argument(help: ArgumentHelp("The file.", valueName: "file"))
+        @Argument(help: ArgumentHelp("The file.", valueName: "file"), completion: .configuration)
         var file = "/etc/fastvlmd/fastvlmd.toml"
 
         func run() throws {

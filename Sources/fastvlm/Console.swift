@@ -25,6 +25,17 @@ enum Console {
         _ = write(text, to: STDERR_FILENO)
     }
 
+    /// Asks the person; true if they typed yes.
+    ///
+    /// - Parameter advice: What to do where nobody can be asked.
+    static func confirms(_ question: String, or advice: String) throws(CommandFailure) -> Bool {
+        guard isatty(STDIN_FILENO) == 1 else {
+            throw CommandFailure(.usage, "Nobody can be asked here. \(advice)")
+        }
+        progress(printable(question) + " [y/N] ")
+        return ["y", "yes"].contains(readLine()?.lowercased() ?? "")
+    }
+
     /// `text` as it may be shown on a terminal: a file's name or a model's words could hold control sequences, which
     /// are shown as `\u{1b}` and the like. New lines and tabs stay.
     static func printable(_ text: String) -> String {

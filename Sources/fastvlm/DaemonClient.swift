@@ -10,7 +10,7 @@ struct SocketArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "The daemon's socket. The default is $FASTVLM_SOCKET, and without it \(SocketArguments.usual).",
-            valueName: "path"))
+            valueName: "path"), completion: .file())
     var socket: String?
 
     static let usual = "/run/fastvlmd/api.sock"

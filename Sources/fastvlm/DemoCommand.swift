@@ -17,7 +17,7 @@ struct DemoCommand: AsyncParsableCommand {
 
     @Option(
         name: [.customLong("model"), .customShort("m")],
-        help: ArgumentHelp("Another model than the bundled one.", valueName: "path"))
+        help: ArgumentHelp("Another model than the bundled one.", valueName: "path"), completion: .model)
     var path: String?
 
     @Option(help: "Threads to compute on. The default is one for each core that this process may use.")
@@ -33,7 +33,7 @@ struct DemoCommand: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Where to put pictures and results: a folder that does not exist yet or is empty. The default is a new one "
-                + "for temporary files, which stays.", valueName: "folder"))
+                + "for temporary files, which stays.", valueName: "folder"), completion: .directory)
     var keep: String?
 
     @Flag(help: "Print each result as one JSON document on one line.")

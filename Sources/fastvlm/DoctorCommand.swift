@@ -9,12 +9,13 @@ struct DoctorCommand: ParsableCommand {
 
     @OptionGroup var socket: SocketArguments
 
-    @Option(help: ArgumentHelp("The daemon's configuration.", valueName: "file"))
+    @Option(help: ArgumentHelp("The daemon's configuration.", valueName: "file"), completion: .configuration)
     var config = "/etc/fastvlmd/fastvlmd.toml"
 
     @Option(
         help: ArgumentHelp(
-            "Look for the system's own files beneath this folder, as in a mounted image.", valueName: "folder"))
+            "Look for the system's own files beneath this folder, as in a mounted image.", valueName: "folder"),
+        completion: .directory)
     var root = ""
 
     @Flag(help: "Leave out the model's digest, for which every byte of it is read.")

@@ -9,7 +9,9 @@ struct FollowCommand: ParsableCommand {
 
     @OptionGroup var socket: SocketArguments
 
-    @Option(help: ArgumentHelp("Only results of this source, for example watch:gate.", valueName: "name"))
+    @Option(
+        help: ArgumentHelp("Only results of this source, for example watch:gate.", valueName: "name"),
+        completion: .source)
     var source: String?
 
     @Option(help: "End after this many results.")

@@ -28,11 +28,25 @@ struct GalleryEntries {
                 problems.append("Cannot read the result '\(place)': it is no result of this program, or damaged.")
                 continue
             }
-            let picture = String(path.dropLast(Self.suffix.count))
+            let picture = Self.picture(of: document, at: String(path.dropLast(Self.suffix.count)), in: pictures)
             all.append(GalleryEntry(document: document, path: picture, picture: "\(pictures)/\(picture)"))
         }
         all.sort { ($1.document.created, $0.path) < ($0.document.created, $1.path) }
     }
+
+    /// The picture's path beneath `folder`: as the result is called, or, where a long name was shortened for that, as the
+    /// result says.
+    private static func picture(of document: SidecarDocument, at path: String, in folder: String) -> String {
+        guard FileFacts(path: "\(folder)/\(path)") == nil,
+            let said = document.source.file.map({ String(decoding: $0, as: UTF8.self) }), !said.isEmpty,
+            !said.contains("/"), said != ".."
+        else { return path }
+        let other = (path.lastIndex(of: "/").map { String(path[...$0]) } ?? "") + said
+        return FileFacts(path: "\(folder)/\(other)") == nil ? path : other
+    }
+
+    /// Where the pictures came from, sorted.
+    var sources: [String] { Set(all.compactMap(\.document.source.origin)).sorted() }
 
     /// How many there are of each status.
     var summary: [(String, Int)] {
@@ -55,24 +69,8 @@ struct GalleryEntry {
         }
     }
 
-    /// The picture as a page takes it in; nil where it is gone, too large or no picture.
-    var dataURI: String? {
-        let limit = ImageLimits().bytes
-        guard let facts = FileFacts(path: picture), facts.isRegular, facts.bytes <= limit,
-            let data = try? Data(contentsOf: URL(filePath: picture)), let type = Self.type(data)
-        else { return nil }
-        return "data:\(type);base64," + data.base64EncodedString()
-    }
-
-    /// By the first bytes, as the daemon tells: a browser shows nothing else.
-    private static func type(_ data: Data) -> String? {
-        if data.starts(with: [0x89, 0x50, 0x4e, 0x47]) { return "image/png" }
-        return data.starts(with: [0xff, 0xd8, 0xff]) ? "image/jpeg" : nil
-    }
-
-    /// The picture's place as seen from the page; nil where it is gone.
-    func relativePath(from page: String) -> String? {
-        guard FileManager.default.fileExists(atPath: picture) else { return nil }
+    /// The picture's place as seen from the page.
+    func relativePath(from page: String) -> String {
         let place = Self.parts(picture)
         let from = Self.parts(page).dropLast()
         let common = zip(place, from).prefix { $0 == $1 }.count

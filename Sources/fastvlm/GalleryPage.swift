@@ -11,9 +11,14 @@ struct GalleryPage {
 
     init(title: String) { self.title = title }
 
-    func head(_ summary: [(String, Int)]) -> String {
-        let total = summary.reduce(0) { $0 + $1.1 }
-        let choices = summary.map { status, count in
+    func head(_ entries: GalleryEntries) -> String {
+        let total = entries.all.count
+        let sources = entries.sources.map { "<option>\(Self.escaped($0))</option>" }.joined()
+        let choice =
+            entries.sources.count > 1
+            ? "<select id=\"source\" aria-label=\"Source\"><option value=\"\">all sources</option>\(sources)</select>"
+            : ""
+        let choices = entries.summary.map { status, count in
             "<label><input type=\"checkbox\" value=\"\(status)\" checked> \(status) <b>\(count)</b></label>"
         }.joined()
         return """
@@ -29,28 +34,31 @@ struct GalleryPage {
             <h1>\(Self.escaped(title))</h1>
             <p><output id="shown">\(total)</output> of \(total) pictures</p>
             <form id="filter"><input type="search" id="words" placeholder="Find in captions, answers and names" \
-            aria-label="Find">\(choices)<label><input type="checkbox" id="late"> only late ones</label></form>
+            aria-label="Find">\(choice)\(choices)<label><input type="checkbox" id="late"> only late ones</label></form>
             </header>
             <main id="cards">
 
             """
     }
 
-    /// - Parameter picture: What the picture is shown from; nil where there is none.
-    func card(_ entry: GalleryEntry, picture: String?) -> String {
+    func card(_ entry: GalleryEntry, _ picture: GalleryPicture) -> String {
         let document = entry.document
         let isLate = document.budget.map { !$0.met } ?? false
-        var text = "<article data-status=\"\(entry.status)\" data-late=\"\(isLate)\">"
-        if let picture {
-            let size = document.source.width.flatMap { width in
-                document.source.height.map { " width=\"\(width)\" height=\"\($0)\"" }
-            }
+        var text =
+            "<article data-status=\"\(entry.status)\" data-late=\"\(isLate)\" "
+            + "data-source=\"\(Self.escaped(document.source.origin ?? ""))\"><figure>"
+        switch picture {
+        case .shown(let source, let isChanged):
+            let words = document.caption.flatMap { $0.isEmpty ? nil : $0 } ?? entry.path
             text +=
-                "<img loading=\"lazy\" decoding=\"async\"\(size ?? "") alt=\"\(Self.escaped(document.caption ?? entry.path))\" "
-                + "src=\"\(Self.escaped(picture))\">"
-        } else {
-            text += "<div class=\"none\">no picture</div>"
+                "<img loading=\"lazy\" decoding=\"async\" alt=\"\(Self.escaped(words))\" src=\"\(Self.escaped(source))\">"
+            if isChanged { text += "<figcaption>changed since it was described</figcaption>" }
+        case .missing: text += "<div class=\"none\">the picture is gone</div>"
+        case .unreadable(let code):
+            text += "<div class=\"none\">the picture cannot be shown: \(Self.escaped(code))</div>"
+        case .leftOut: text += "<div class=\"none\">left out: the page is full</div>"
         }
+        text += "</figure>"
         text += "<div class=\"text\">"
         switch document.status {
         case .ok: text += document.caption.map { "<p class=\"caption\">\(Self.escaped($0))</p>" } ?? ""
@@ -122,32 +130,34 @@ struct GalleryPage {
 
     private static let script = """
         const cards=[...document.querySelectorAll('article')];
-        const form=document.getElementById('filter'),words=document.getElementById('words'),late=document.getElementById('late');
+        const form=document.getElementById('filter'),words=document.getElementById('words'),late=document.getElementById('late'),source=document.getElementById('source');
         for(const card of cards)card.words=card.querySelector('.text').textContent.toLowerCase();
         function filter(){
         const find=words.value.toLowerCase().split(/\\s+/).filter(Boolean);
         const on=new Set([...form.querySelectorAll('[value]:checked')].map(box=>box.value));
         let shown=0;
         for(const card of cards){
-        const fits=on.has(card.dataset.status)&&(!late.checked||card.dataset.late==='true')&&find.every(word=>card.words.includes(word));
+        const fits=on.has(card.dataset.status)&&(!source||!source.value||card.dataset.source===source.value)&&(!late.checked||card.dataset.late==='true')&&find.every(word=>card.words.includes(word));
         card.hidden=!fits;shown+=fits}
         document.getElementById('shown').value=shown}
         form.addEventListener('input',filter);form.addEventListener('submit',event=>event.preventDefault());filter();
         """
 
     private static let style = """
-        :root{color-scheme:light dark;--line:#8884;--soft:#888}
+        :root{color-scheme:light dark;--line:#8884;--soft:light-dark(#666,#999)}
         *{box-sizing:border-box}body{margin:0;font:16px/1.45 system-ui,sans-serif}
         header{position:sticky;top:0;z-index:1;padding:.8rem 1.2rem;background:Canvas;border-bottom:1px solid var(--line)}
         h1{display:inline;font-size:1.2rem;margin:0 .8rem 0 0;overflow-wrap:anywhere}header p{display:inline;color:var(--soft)}
         form{display:flex;flex-wrap:wrap;gap:.4rem 1rem;margin-top:.5rem;align-items:center}
         input[type=search]{flex:1 1 16rem;padding:.4rem .6rem;font:inherit;border:1px solid var(--line);border-radius:.4rem}
-        main{display:grid;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr));gap:1rem;padding:1.2rem}
+        main{display:grid;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr));gap:1rem;padding:1.2rem;align-items:start}
         article{border:1px solid var(--line);border-radius:.6rem;overflow:hidden;display:flex;flex-direction:column}
         article[hidden]{display:none}
-        img{width:100%;height:auto;aspect-ratio:4/3;object-fit:contain;background:#8882}
-        .none{aspect-ratio:4/3;display:grid;place-items:center;background:#8882;color:var(--soft)}
-        .text{padding:.7rem .9rem;overflow-wrap:anywhere}.text p{margin:0 0 .5rem}.caption{font-size:1.02rem}
+        figure{position:relative;margin:0;background:#8882}img{display:block;width:100%;aspect-ratio:4/3;object-fit:contain}
+        figcaption{position:absolute;inset:auto .5rem .5rem auto;padding:.1rem .5rem;border-radius:.3rem;background:#a30;color:#fff;\
+        font-size:.8rem}.none{aspect-ratio:4/3;display:grid;place-items:center;padding:1rem;text-align:center;color:var(--soft)}
+        select{font:inherit;padding:.35rem .5rem;max-width:16rem;border:1px solid var(--line);border-radius:.4rem}
+        .text{padding:.7rem .9rem;overflow-wrap:anywhere}.text p{margin:0 0 .5rem}.caption{font-size:1.02rem;max-height:12em;overflow:auto}
         .bad b{color:#c33}dl{margin:0 0 .5rem}dt{color:var(--soft);font-size:.88rem}dd{margin:0 0 .3rem;font-weight:600}
         small{font-weight:400;color:var(--soft)}.text .facts,.text .name{color:var(--soft);font-size:.8rem;margin:0}
         @media print{header{position:static}form{display:none}article{break-inside:avoid}}

@@ -12,7 +12,7 @@ struct ModelArguments: ParsableArguments {
         name: [.customLong("model"), .customShort("m")],
         help: ArgumentHelp(
             "The model: a packed file, or a folder with a public checkpoint. The default is $FASTVLM_MODEL.",
-            valueName: "path"))
+            valueName: "path"), completion: .model)
     var path: String?
 
     @Option(help: "Threads to compute on. The default is one for each core that this process may use.")

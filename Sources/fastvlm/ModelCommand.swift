@@ -3,10 +3,10 @@ internal import ModelFiles
 
 struct ModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "model", abstract: "Pack, check, list, look into and remove models.",
+        commandName: "model", abstract: "Fetch, pack, check, list, look into and remove models.",
         subcommands: [
-            ModelPackCommand.self, ModelVerifyCommand.self, ModelInspectCommand.self, ModelListCommand.self,
-            ModelRemoveCommand.self,
+            ModelPullCommand.self, ModelPackCommand.self, ModelVerifyCommand.self, ModelInspectCommand.self,
+            ModelListCommand.self, ModelRemoveCommand.self,
         ])
 }
 
@@ -14,7 +14,7 @@ struct ModelVerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify", abstract: "Check every byte of a packed model against its digest.")
 
-    @Argument(help: ArgumentHelp("Packed files.", valueName: "file"))
+    @Argument(help: ArgumentHelp("Packed files.", valueName: "file"), completion: .model)
     var files: [String]
 
     func run() throws {
@@ -38,7 +38,7 @@ struct ModelInspectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "inspect", abstract: "Print what a packed model, or a checkpoint's folder, holds.")
 
-    @Argument(help: ArgumentHelp("A packed file or a folder.", valueName: "path"))
+    @Argument(help: ArgumentHelp("A packed file or a folder.", valueName: "path"), completion: .model)
     var path: String
 
     @Flag(help: "List every tensor with its element and shape.")
@@ -105,6 +105,15 @@ extension ModelDescription {
         }
         if let formatVersion { lines.append(("format", formatVersion)) }
         if let sourceName { lines.append(("packed from", sourceName + (sourceDigest.map { " (\($0))" } ?? ""))) }
+        if let origin {
+            lines.append(("fetched from", "\(origin.source) at \(origin.revision)"))
+            lines.append(
+                ("", origin.licenceAccepted ? "its licence was shown and accepted" : "its licence was not accepted"))
+            for file in origin.files {
+                lines.append(
+                    ("", "\(file.name) \(file.byteCount) bytes, sha256 \(file.sha256), checked by \(file.checkedBy)"))
+            }
+        }
         if !unusedTensors.isEmpty { lines.append(("not used", unusedTensors.joined(separator: ", "))) }
         return lines
     }

@@ -25,7 +25,8 @@ struct ModelListCommand: ParsableCommand {
 
     @Argument(
         help: ArgumentHelp(
-            "Where to look. The default is \(ModelFolders.usual.joined(separator: ", ")).", valueName: "folder"))
+            "Where to look. The default is \(ModelFolders.usual.joined(separator: ", ")).", valueName: "folder"),
+        completion: .directory)
     var folders: [String] = []
 
     @Flag(help: "Print one JSON object on one line for each model.")
@@ -61,10 +62,10 @@ struct ModelRemoveCommand: ParsableCommand {
         discussion:
             "Only packed files are removed, never a checkpoint's folder, and not the model that the daemon is to use.")
 
-    @Argument(help: ArgumentHelp("Packed files.", valueName: "file"))
+    @Argument(help: ArgumentHelp("Packed files.", valueName: "file"), completion: .model)
     var files: [String]
 
-    @Option(help: ArgumentHelp("The daemon's configuration.", valueName: "file"))
+    @Option(help: ArgumentHelp("The daemon's configuration.", valueName: "file"), completion: .configuration)
     var config = "/etc/fastvlmd/fastvlmd.toml"
 
     @Flag(help: "Do not ask.")
@@ -102,7 +103,9 @@ struct ModelRemoveCommand: ParsableCommand {
         }
         if !yes {
             let question = "Remove \(model.name) \(model.precision.rawValue), \(model.byteCount.asBytes), '\(file)'?"
-            guard try confirms(question) else { throw CommandFailure(.setup, "'\(file)' was kept.") }
+            guard try Console.confirms(question, or: "Say --yes to remove without a question.") else {
+                throw CommandFailure(.setup, "'\(file)' was kept.")
+            }
         }
         guard unlink(file) == 0 else {
             let reason = strerror(errno).map { String(cString: $0) } ?? "error \(errno)"
@@ -115,13 +118,5 @@ struct ModelRemoveCommand: ParsableCommand {
         var (first, second) = (stat(), stat())
         return stat(path, &first) == 0 && stat(other, &second) == 0 && first.st_dev == second.st_dev
             && first.st_ino == second.st_ino
-    }
-
-    private func confirms(_ question: String) throws(CommandFailure) -> Bool {
-        guard isatty(STDIN_FILENO) == 1 else {
-            throw CommandFailure(.usage, "Nobody can be asked here. Say --yes to remove without a question.")
-        }
-        Console.progress(Console.printable(question) + " [y/N] ")
-        return ["y", "yes"].contains(readLine()?.lowercased() ?? "")
     }
 }

@@ -1,7 +1,5 @@
 internal import ArgumentParser
 internal import FoundationEssentials
-internal import FastVLM
-internal import Kernels
 internal import ModelFiles
 
 struct ModelPackCommand: ParsableCommand {
@@ -12,10 +10,12 @@ struct ModelPackCommand: ParsableCommand {
             it is, and carries a digest of its content.
             """)
 
-    @Argument(help: ArgumentHelp("A checkpoint's folder, or a packed file.", valueName: "source"))
+    @Argument(help: ArgumentHelp("A checkpoint's folder, or a packed file.", valueName: "source"), completion: .model)
     var source: String
 
-    @Option(help: ArgumentHelp("Where to write; must end in .\(PackedModel.fileExtension).", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Where to write; must end in .\(PackedModel.fileExtension).", valueName: "file"),
+        completion: .model)
     var out: String
 
     @Option(help: "How to store the matrices: f32, bf16, int8, or int4 (the decoder; the encoder stays int8).")
@@ -38,16 +38,16 @@ struct ModelPackCommand: ParsableCommand {
             A JSON file with the accuracy that was measured at each resolution, which then are the model's resolutions: \
             [{"pixels": 256, "general": 48.4, "text": 17.4}, …]; also "counting" and "presence". One with "tiles": 2 was \
             measured with large pictures in 2 x 2 tiles and an overview, and allows the model to be used so.
-            """, valueName: "file"))
+            """, valueName: "file"), completion: .document)
     var ladder: String?
 
-    @Option(help: ArgumentHelp("A JSON file with the prompt template.", valueName: "file"))
+    @Option(help: ArgumentHelp("A JSON file with the prompt template.", valueName: "file"), completion: .document)
     var promptTemplate: String?
 
     @Option(help: "The licence's name or SPDX identifier.")
     var licence: String?
 
-    @Option(help: ArgumentHelp("A file with the licence in full.", valueName: "file"))
+    @Option(help: ArgumentHelp("A file with the licence in full.", valueName: "file"), completion: .file())
     var licenceFile: String?
 
     @Flag(help: "Replace a file that is there.")
@@ -90,23 +90,9 @@ struct ModelPackCommand: ParsableCommand {
             if let licenceFile {
                 identity.licenceText = String(decoding: try Self.contents(of: licenceFile), as: UTF8.self)
             }
-            let statistics =
-                precision == .int8 || precision == .int4
-                ? try FastVLMModel.calibrate(model, pool: try ThreadPool(threads: ThreadPool.availableCores)) : [:]
-            let bar = ProgressBar("packing")
-            defer { bar.finish() }
-            let summary = try PackedModel.write(
-                from: model, to: out, precision: precision, identity: identity, statistics: statistics,
-                replacing: replace, progress: bar.show)
-            Console.line(
-                json
-                    ? try summary.json()
-                    : "\(Console.printable(summary.path)): \(summary.precision.rawValue), \(summary.byteCount.asBytes), \(summary.digest)"
-            )
+            try ModelPacking(precision: precision, isReplacing: replace, json: json).run(model, to: out, as: identity)
         } catch let error as ModelFileError {
             throw CommandFailure(error.code == .optionInvalid ? .usage : .setup, error.message)
-        } catch let error as KernelError {
-            throw CommandFailure(.setup, error.message)
         }
     }
 

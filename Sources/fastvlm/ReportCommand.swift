@@ -8,25 +8,41 @@ struct ReportCommand: ParsableCommand {
         commandName: "report",
         abstract: "Make one HTML page of a folder's pictures with their captions, answers and times.",
         discussion: """
-            The page needs nothing else, not even the pictures, unless --link is given. Everything in it that came from a \
-            picture, a model or a file's name is shown as text, and the page may not load anything.
+            The page has small pictures in it and needs nothing else, unless --link is given. Everything in it that came from \
+            a picture, a model or a file's name is shown as text, and the page may not load anything. A picture that is gone, \
+            cannot be read, or is no longer the one that its result is about, is marked.
             """)
 
-    @Argument(help: ArgumentHelp("The folder with the pictures, or with their results.", valueName: "folder"))
+    @Argument(
+        help: ArgumentHelp("The folder with the pictures, or with their results.", valueName: "folder"),
+        completion: .directory)
     var folder: String
 
-    @Option(help: ArgumentHelp("The page to write.", valueName: "file"))
+    @Option(help: ArgumentHelp("The page to write.", valueName: "file"), completion: .file(extensions: ["html"]))
     var out = "report.html"
 
     @Option(
-        help: ArgumentHelp("Where the pictures are, if the results lie in a folder of their own.", valueName: "folder"))
+        help: ArgumentHelp("Where the pictures are, if the results lie in a folder of their own.", valueName: "folder"),
+        completion: .directory)
     var pictures: String?
 
-    @Flag(help: "Link to the pictures instead of taking them into the page.")
+    @Flag(help: "Link to the pictures instead of taking small ones into the page.")
     var link = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Most megabytes of pictures in the page, the newest first; about 60 pictures take one.", valueName: "number"
+        ))
+    var maxMb = 64
 
     @Option(help: "What the page is called.")
     var title: String?
+
+    func validate() throws {
+        guard (0...10_000).contains(maxMb) else {
+            throw ValidationError("--max-mb is \(maxMb), expected 0 to 10000.")
+        }
+    }
 
     func run() throws {
         let entries = try GalleryEntries(folder: folder, pictures: pictures ?? folder)
@@ -40,10 +56,21 @@ struct ReportCommand: ParsableCommand {
         guard file >= 0 else { throw Self.cannotWrite(out) }
         defer { unlink(temporary) }
         let bar = ProgressBar("writing the page")
-        var isGood = Self.write(page.head(entries.summary), to: file)
+        var isGood = Self.write(page.head(entries), to: file)
+        var room = maxMb * 1_000_000
+        var leftOut = 0
         for (index, entry) in entries.all.enumerated() where isGood {
-            let picture = link ? entry.relativePath(from: out).map(GalleryPage.link) : entry.dataURI
-            isGood = Self.write(page.card(entry, picture: picture), to: file)
+            let picture =
+                link ? GalleryPicture.link(to: entry, from: out) : GalleryPicture.thumbnail(of: entry, room: room)
+            switch picture {
+            case .shown(let source, _) where !link: room -= source.utf8.count
+            case .leftOut:
+                leftOut += 1
+                // No smaller one is looked for among the older ones.
+                room = 0
+            default: break
+            }
+            isGood = Self.write(page.card(entry, picture), to: file)
             bar.show(index + 1, of: entries.all.count)
         }
         bar.finish()
@@ -51,6 +78,11 @@ struct ReportCommand: ParsableCommand {
         close(file)
         guard isGood, rename(temporary, out) == 0 else { throw Self.cannotWrite(out) }
         Console.line("\(Console.printable(out)): \(entries.all.count) pictures")
+        if leftOut > 0 {
+            Console.error(
+                "\(leftOut) of them without a picture: the page has \(maxMb) MB of pictures, which is all it may. Allow more "
+                    + "with --max-mb, or link to them with --link.")
+        }
         for problem in entries.problems { Console.error(problem) }
         if !entries.problems.isEmpty { throw ExitStatus.inputsRefused }
     }

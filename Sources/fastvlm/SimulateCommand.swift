@@ -16,7 +16,7 @@ struct SimulateCommand: ParsableCommand {
             signals.
             """)
 
-    @Argument(help: ArgumentHelp("Recorded traces.", valueName: "trace"))
+    @Argument(help: ArgumentHelp("Recorded traces.", valueName: "trace"), completion: .document)
     var traces: [String] = []
 
     @Option(
@@ -38,19 +38,19 @@ struct SimulateCommand: ParsableCommand {
         name: [.customLong("model"), .customShort("m")],
         help: ArgumentHelp(
             "A model whose resolutions and utilities are used. The default is what is published of FastVLM.",
-            valueName: "path"))
+            valueName: "path"), completion: .model)
     var model: String?
 
     @Option(
         help: ArgumentHelp(
             "A profile that 'fastvlm calibrate' wrote. The default is a device of 50 GMAC/s with the 0.5B model.",
-            valueName: "file"))
+            valueName: "file"), completion: .document)
     var profile: String?
 
     @Option(
         help: ArgumentHelp(
             "Where to draw the run; with several traces, each one's name is added to the file's.", valueName: "file.svg"
-        ))
+        ), completion: .file(extensions: ["svg"]))
     var plot: String?
 
     func validate() throws {

@@ -10,7 +10,9 @@ struct StatusCommand: ParsableCommand {
 
     @OptionGroup var socket: SocketArguments
 
-    @Option(help: ArgumentHelp("Read this status file instead of asking the daemon.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Read this status file instead of asking the daemon.", valueName: "file"),
+        completion: .document)
     var file: String?
 
     @Flag(name: .shortAndLong, help: "Show it anew every second.")

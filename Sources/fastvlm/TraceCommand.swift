@@ -17,7 +17,7 @@ struct TraceCommand: ParsableCommand {
 
     @OptionGroup var model: ModelArguments
 
-    @Option(help: ArgumentHelp("A JPEG or PNG file.", valueName: "file"))
+    @Option(help: ArgumentHelp("A JPEG or PNG file.", valueName: "file"), completion: .picture)
     var image: String
 
     @Option(help: "Side of the square that the model sees, in pixels.")
@@ -41,7 +41,7 @@ struct TraceCommand: ParsableCommand {
     )
     var precision: ModelPrecision?
 
-    @Option(help: ArgumentHelp("Where to write.", valueName: "file"))
+    @Option(help: ArgumentHelp("Where to write.", valueName: "file"), completion: .file(extensions: ["safetensors"]))
     var out: String
 
     func validate() throws {

@@ -21,18 +21,20 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
             """,
         version: Product.version)
 
-    @Option(help: ArgumentHelp("The configuration file.", valueName: "file"))
+    @Option(help: ArgumentHelp("The configuration file.", valueName: "file"), completion: .file(extensions: ["toml"]))
     var config: String?
 
     @Option(
         name: .customLong("watch"),
-        help: ArgumentHelp("A folder to watch; may be given several times. Instead of --config.", valueName: "folder"))
+        help: ArgumentHelp("A folder to watch; may be given several times. Instead of --config.", valueName: "folder"),
+        completion: .directory)
     var folders: [String] = []
 
     @Option(
         name: [.customLong("model"), .customShort("m")],
         help: ArgumentHelp(
-            "With --watch: a packed model file, or a folder with a public checkpoint.", valueName: "path"))
+            "With --watch: a packed model file, or a folder with a public checkpoint.", valueName: "path"),
+        completion: .file(extensions: ["fastvlm"]))
     var model: String?
 
     @Option(help: "With --watch: threads to compute on. The default is one for each core that the process may use.")
@@ -50,7 +52,7 @@ struct FastVLMDaemonCommand: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "The least that is logged: \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")).",
-            valueName: "level"))
+            valueName: "level"), completion: .list(Logger.Level.allCases.map(\.rawValue)))
     var logLevel = "info"
 
     func validate() throws {

@@ -28,6 +28,7 @@ import Testing
             "usr/lib/sysusers.d/fastvlmd.conf",
             "usr/lib/tmpfiles.d/fastvlmd.conf", "usr/share/bash-completion/completions/fastvlm",
         ] { #expect(names.contains(name), "\(name)") }
+        try await checkManual(names)
         // The configuration works as it is.
         let text = String(decoding: stage.read("etc/fastvlmd/fastvlmd.toml") ?? [], as: UTF8.self)
         #expect(text.contains("path = \"/usr/share/fastvlmd/panel-reader.fastvlm\""))
@@ -47,6 +48,26 @@ import Testing
         #expect(stage.names() == [])
         #expect(try await run(House.uninstall, ["--purge"]).status == 0)
         #expect(try await run(House.uninstall, ["--everything"]).status == 2)
+    }
+
+    /// The pages are there where their generator was built, name every command, and are without a fault to the formatter.
+    private func checkManual(_ names: [String]) async throws {
+        let generator = URL(filePath: Program.fastvlm.path).deletingLastPathComponent().path + "/generate-manual"
+        let pages = names.filter { $0.hasPrefix("usr/share/man/man1/") }
+        guard FileManager.default.isExecutableFile(atPath: generator) else { return #expect(pages == []) }
+        #expect(pages == ["usr/share/man/man1/fastvlm.1", "usr/share/man/man1/fastvlmd.1"])
+        let text = String(decoding: stage.read("usr/share/man/man1/fastvlm.1") ?? [], as: UTF8.self)
+        for word in [".It Em pull", ".It Fl -accept-licence", ".It Em follow", ".Dt FASTVLM 1"] {
+            #expect(text.contains(word), "\(word)")
+        }
+        guard FileManager.default.isExecutableFile(atPath: "/usr/bin/man") else { return }
+        for page in pages {
+            let ending = try await ProgramProcess(
+                "/usr/bin/man", ["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", stage[page]],
+                environment: ["LC_ALL": "C.UTF-8", "MANROFFSEQ": "", "MANWIDTH": "80"]
+            ).ending()
+            #expect(ending.status == 0 && ending.errors == "", "\(ending.errors)")
+        }
     }
 
     @Test func anotherPrefixIsFollowed() async throws {

@@ -197,8 +197,13 @@ struct SmallDisk {
         return process.terminationStatus == 0
     }()
 
+    /// Where it is mounted for the program.
+    var path: String { folder["disk"] }
+
     /// Runs `program` in the file system's root.
-    func run(_ program: Program, _ arguments: [String]) async throws -> Ending {
+    func run(
+        _ program: Program, _ arguments: [String], environment: [String: String] = [:]
+    ) async throws -> Ending {
         let script = """
             mount -t tmpfs -o size=256k none "$0/disk" && cd "$0/disk" || exit 99
             "$@"; status=$?
@@ -206,7 +211,8 @@ struct SmallDisk {
             exit $status
             """
         return try await ProgramProcess(
-            "/usr/bin/unshare", ["--mount", "sh", "-c", script, folder.path, program.path] + arguments
+            "/usr/bin/unshare", ["--mount", "sh", "-c", script, folder.path, program.path] + arguments,
+            environment: environment
         ).ending()
     }
 

@@ -20,6 +20,8 @@ enum House {
 
     static let model = "\(root)/etc/tiny-model/random-tiny.fastvlm"
     static let demoModel = "\(root)/etc/demo-model/panel-reader.fastvlm"
+    static let demoCheckpoint = "\(root)/etc/demo-model/checkpoint"
+    static let demoPicture = "\(root)/etc/demo-model/pictures/scene-4242-0.jpg"
     static let readme = "\(root)/README.md"
     static let modelDigest = "sha256:1704893ca3215b9fe29bb1bfdef6a2e4d51f33a6134836effbbeb4c2dc9c595b"
     static let sampleConfiguration = "\(root)/etc/fastvlmd.toml"

@@ -164,6 +164,18 @@ import Testing
         #expect(packed.licence == "CC0-1.0")
     }
 
+    @Test func whereItWasFetchedFromIsKept() throws {
+        var identity = ModelIdentity(name: "Tiny gate", resolutions: [64])
+        identity.origin = ModelOrigin(
+            source: "https://hub.example/a/b", revision: String(repeating: "0", count: 40), licenceAccepted: true,
+            files: [
+                ModelOrigin.File(
+                    name: "config.json", byteCount: 3, sha256: String(repeating: "a", count: 64), checkedBy: "size")
+            ])
+        #expect(try pack(TinyCheckpoint().open(in: folder), .f32, identity: identity).identity == identity)
+        #expect(try PackedModel.describe(path: folder["model.fastvlm"]).origin == identity.origin)
+    }
+
     @Test func theAccuracyAtEachResolutionIsKeptAndChecked() throws {
         var identity = ModelIdentity(name: "Tiny gate", resolutions: [64, 128])
         identity.accuracy = [

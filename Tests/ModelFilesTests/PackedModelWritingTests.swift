@@ -101,6 +101,18 @@ import Testing
         #expect(target.names == [])
     }
 
+    private func origin(
+        source: String = "https://hub.example/a/b", revision: String = "main",
+        sha256: String = String(repeating: "a", count: 64), byteCount: Int = 1, count: Int = 1
+    ) -> ModelIdentity {
+        let file = ModelOrigin.File(name: "config.json", byteCount: byteCount, sha256: sha256, checkedBy: "sha256")
+        return ModelIdentity(
+            name: "a",
+            origin: ModelOrigin(
+                source: source, revision: revision, licenceAccepted: true,
+                files: Array(repeating: file, count: count)))
+    }
+
     @Test func anIdentityMustHold() throws {
         let path = target["model.fastvlm"]
         for identity in [
@@ -112,6 +124,8 @@ import Testing
             ModelIdentity(name: "a", licence: String(repeating: "x", count: 201)),
             ModelIdentity(name: "a", licenceText: String(repeating: "x", count: 1 + 1 << 20)),
             ModelIdentity(name: "a", resolutions: Array(256...288)),
+            origin(source: ""), origin(source: "a\u{1b}"), origin(revision: String(repeating: "x", count: 201)),
+            origin(sha256: "abc"), origin(byteCount: -1), origin(count: 1_101),
         ] {
             #expect(try code(to: path, identity: identity) == .optionInvalid)
         }

@@ -57,6 +57,11 @@ fv_image_status fv_jpeg_decode(const uint8_t *bytes, size_t count, const fv_imag
 fv_image_status fv_png_decode(const uint8_t *bytes, size_t count, const fv_image_options *options,
                               fv_image_result *result);
 
+// Encodes rgb[height, width, 3] as baseline JPEG of `quality` 1...100. Sets `bytes`, freed by fv_jpeg_free, and `count`;
+// false without memory, or for a side of 0 or more than 65500 pixels.
+bool fv_jpeg_encode(const uint8_t *rgb, uint32_t width, uint32_t height, int quality, uint8_t **bytes, size_t *count);
+void fv_jpeg_free(uint8_t *bytes);
+
 // Room for `count` bytes of pixels and their slack, zeroed slack only; NULL without memory.
 uint8_t *fv_pixels_allocate(size_t count);
 void fv_pixels_free(uint8_t *pixels);
