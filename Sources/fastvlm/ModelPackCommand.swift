@@ -3,6 +3,7 @@ internal import FoundationEssentials
 internal import FastVLM
 internal import Kernels
 internal import ModelFiles
+internal import UntrustedJSON
 
 struct ModelPackCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -123,7 +124,7 @@ struct ModelPackCommand: ParsableCommand {
     private static func accuracy(in path: String) throws(CommandFailure) -> [ResolutionAccuracy] {
         let bytes = try contents(of: path)
         do {
-            return try JSONDecoder().decode([ResolutionAccuracy].self, from: Data(bytes)).sorted {
+            return try JSONDecoder().decode([ResolutionAccuracy].self, fromUntrusted: bytes).sorted {
                 ($0.tiles ?? 1, $0.pixels) < ($1.tiles ?? 1, $1.pixels)
             }
         } catch {
