@@ -62,8 +62,8 @@ private enum FuzzTarget: String, CaseIterable {
         case .picture: (8 << 20) + 2 * 3 * 400_000 + 8 * count
         // Ids up to 2^20 may be named: places and lengths of tokens, and four tables of the merges.
         case .tokenizer: (32 << 20) + 200 * count
-        // The data, up to 1 MiB of them, as floats.
-        case .packed: (5 << 20) + 200 * count
+        // The data, up to 1 MiB of them, as floats, and a tokenizer.
+        case .packed: (5 << 20) + (32 << 20) + 200 * count
         default: (1 << 20) + 200 * count
         }
     }
