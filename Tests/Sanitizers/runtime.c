@@ -7,7 +7,8 @@
 //
 // Copies on write: who asks whether storage is his alone, and then writes to it, comes after all who have let go of it.
 // Who lets go last takes it apart, after the others too. The counting is the runtime's, so that every copy that was taken under a mutex and read outside would be told as a race
-// with the next change.
+// with the next change. What the runtime lets go of by itself (the parts of what is taken apart, generic values) is not seen
+// here: such places are named in `suppressions`.
 #include <dlfcn.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,10 +32,10 @@ size_t swift_retainCount(void *) __attribute__((weak));
 static void release(void *object)
 {
     // Not what has no count.
-    if ((intptr_t)object <= 0) return;
+    if ((intptr_t)object <= 0 || !__tsan_release || !swift_retainCount) return;
     __tsan_release(object);
     // The last to let go takes it apart, after all the others.
-    if (swift_retainCount(object) == 1) __tsan_acquire(object);
+    if (swift_retainCount(object) == 1) acquire(object);
 }
 
 // The runtime's own function behind `name`, looked up once.
@@ -99,32 +100,19 @@ _Bool swift_isUniquelyReferenced_nonNull_native(void *object)
     return unique;
 }
 
-// Letting go has a place for instruments in the runtime, through which its own calls go too.
-static void (*counted_release)(void *);
-static void (*counted_release_n)(void *, uint32_t);
+typedef void (*release_function)(void *);
+typedef void (*release_n_function)(void *, uint32_t);
 
-static KEEPING void watched_release(void *object)
+KEEPING void swift_release(void *object)
 {
+    ORIGINAL(release_function, "swift_release");
     release(object);
-    counted_release(object);
+    found(object);
 }
 
-static KEEPING void watched_release_n(void *object, uint32_t count)
+KEEPING void swift_release_n(void *object, uint32_t count)
 {
+    ORIGINAL(release_n_function, "swift_release_n");
     release(object);
-    counted_release_n(object, count);
-}
-
-__attribute__((constructor)) static void watch(void)
-{
-    void (**one)(void *) = dlsym(RTLD_DEFAULT, "_swift_release");
-    void (**several)(void *, uint32_t) = dlsym(RTLD_DEFAULT, "_swift_release_n");
-    _Bool *on = dlsym(RTLD_DEFAULT, "_swift_enableSwizzlingOfAllocationAndRefCountingFunctions_forInstrumentsOnly");
-    // Other programs have no such runtime.
-    if (!one || !several || !on || !__tsan_release || !swift_retainCount) return;
-    counted_release = *one;
-    counted_release_n = *several;
-    *one = (void (*)(void *))watched_release;
-    *several = (void (*)(void *, uint32_t))watched_release_n;
-    *on = 1;
+    found(object, count);
 }
