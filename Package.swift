@@ -47,21 +47,23 @@ let package = Package(
         // Inner rooms: no outside package, no clock, no sockets, no folders.
         .target(name: "Kernels", dependencies: ["CKernels", "COpenBLAS"], swiftSettings: swiftSettings),
         .target(name: "Digests", dependencies: ["CNettle"], swiftSettings: swiftSettings),
-        .target(name: "ModelFiles", dependencies: ["Digests", "Kernels"], swiftSettings: swiftSettings),
+        .target(name: "UntrustedJSON", swiftSettings: swiftSettings),
+        .target(
+            name: "ModelFiles", dependencies: ["Digests", "Kernels", "UntrustedJSON"], swiftSettings: swiftSettings),
         .target(name: "Images", dependencies: ["CImageCodecs"], swiftSettings: swiftSettings),
         .target(name: "FastVLM", dependencies: ["Kernels", "ModelFiles", "Images"], swiftSettings: swiftSettings),
         .target(name: "Plots", swiftSettings: swiftSettings),
         .target(name: "LatencyBudget", dependencies: ["Plots"], swiftSettings: swiftSettings),
 
         // Outer rooms.
-        .target(name: "Sidecars", dependencies: ["Digests"], swiftSettings: swiftSettings),
+        .target(name: "Sidecars", dependencies: ["Digests", "UntrustedJSON"], swiftSettings: swiftSettings),
         .target(name: "FrameSources", dependencies: ["CInotifyTools", "Digests"], swiftSettings: swiftSettings),
         .target(name: "ServiceManager", swiftSettings: swiftSettings),
         // Fetches checkpoints, for the person's command only: no room that the daemon is made of may depend on it.
         .target(
             name: "ModelHub",
             dependencies: [
-                "Digests",
+                "Digests", "UntrustedJSON",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -73,7 +75,7 @@ let package = Package(
             name: "CaptionService",
             dependencies: [
                 "Digests", "FastVLM", "FrameSources", "Images", "Kernels", "LatencyBudget", "ModelFiles",
-                "ServiceManager", "Sidecars",
+                "ServiceManager", "Sidecars", "UntrustedJSON",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -83,7 +85,7 @@ let package = Package(
         .target(
             name: "SocketAPI",
             dependencies: [
-                "CaptionService", "Digests", "FastVLM", "Images", "LatencyBudget", "Sidecars",
+                "CaptionService", "Digests", "FastVLM", "Images", "LatencyBudget", "Sidecars", "UntrustedJSON",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -105,7 +107,7 @@ let package = Package(
             name: "fastvlm",
             dependencies: [
                 "CaptionService", "Digests", "FastVLM", "FrameSources", "Images", "Kernels", "LatencyBudget",
-                "ModelFiles", "ModelHub", "Plots", "Sidecars",
+                "ModelFiles", "ModelHub", "Plots", "Sidecars", "UntrustedJSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -120,6 +122,7 @@ let package = Package(
         .testTarget(
             name: "KernelsTests", dependencies: ["Kernels", "CKernels"], exclude: ["arm"], swiftSettings: swiftSettings),
         .testTarget(name: "DigestsTests", dependencies: ["Digests"], swiftSettings: swiftSettings),
+        .testTarget(name: "UntrustedJSONTests", dependencies: ["UntrustedJSON"], swiftSettings: swiftSettings),
         .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles"], swiftSettings: swiftSettings),
         .testTarget(
             name: "ImagesTests", dependencies: ["Images"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
@@ -171,6 +174,8 @@ let package = Package(
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ], path: "Tests/StubDaemon", swiftSettings: swiftSettings),
         .testTarget(name: "FaultTests", dependencies: ["StubDaemon"], swiftSettings: swiftSettings),
+        // What no compiler checks.
+        .testTarget(name: "SourceRulesTests", swiftSettings: swiftSettings),
         // The two programs as a person runs them.
         .testTarget(
             name: "CommandTests", dependencies: ["HubServer", "NotifySocket", "fastvlm", "fastvlmd"], exclude: ["Fixtures"],
@@ -187,7 +192,7 @@ if Context.environment["FASTVLM_FUZZ"] == "1" {
                 "CaptionService", "FastVLM", "Images", "LatencyBudget", "ModelFiles", "Sidecars", "SocketAPI",
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
-            path: "Tests/Fuzz", exclude: ["corpus", "run"],
+            path: "Tests/Fuzz", exclude: ["corpus", "run", "words"],
             swiftSettings: swiftSettings + [.unsafeFlags(["-parse-as-library"])],
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
 }

@@ -3,6 +3,7 @@ internal import FrameSources
 internal import Glibc
 internal import Logging
 internal import Sidecars
+internal import UntrustedJSON
 
 /// One watched folder with its tasks and the place of its sidecars.
 struct CaptionedFolder: Sendable {
@@ -120,7 +121,7 @@ struct CaptionedFolder: Sendable {
     func tasks(for candidate: FrameCandidate) -> PictureTasks {
         guard watch.isSpool, let note = candidate.path.parent.appending(Spool.noteName(of: candidate.path.name)),
             let frame = try? candidate.folder.claim(note, limit: 65_536),
-            let request = try? JSONDecoder().decode(Spool.Request.self, from: Data(frame.bytes))
+            let request = try? JSONDecoder().decode(Spool.Request.self, fromUntrusted: frame.bytes)
         else { return watch.tasks.filledIn(facts(of: candidate)) }
         var tasks = watch.tasks.filledIn(facts(of: candidate))
         if let prompt = request.prompt { tasks.prompt = prompt }

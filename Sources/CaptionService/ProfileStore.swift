@@ -1,6 +1,7 @@
 internal import FoundationEssentials
 internal import Glibc
 public import LatencyBudget
+internal import UntrustedJSON
 
 /// The file in which this device's profile for one model is kept, `profile-<digest's first 16 digits>.json`.
 public struct ProfileStore: Sendable {
@@ -38,7 +39,8 @@ public struct ProfileStore: Sendable {
                     "Cannot use the profile '\(path)': \(size) bytes, expected at most \(Self.maximumByteCount). Remove "
                         + "it, or run 'fastvlm calibrate'.")
             }
-            return try JSONDecoder().decode(DeviceProfile.self, from: try Data(contentsOf: URL(filePath: path)))
+            return try JSONDecoder().decode(
+                DeviceProfile.self, fromUntrusted: try Data(contentsOf: URL(filePath: path)))
         } catch let error as ProfileStoreError {
             throw error
         } catch {

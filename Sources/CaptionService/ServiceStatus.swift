@@ -1,5 +1,6 @@
 internal import FoundationEssentials
 public import Sidecars
+internal import UntrustedJSON
 
 /// How the daemon is, for people and programs: the contract `fastvlm.status/1`. Readers ignore keys they do not know.
 public struct ServiceStatus: Sendable, Equatable, Codable {
@@ -244,7 +245,7 @@ extension ServiceStatus {
 
     /// Reads what `json` writes.
     public init(json: [UInt8]) throws {
-        self = try JSONDecoder().decode(Self.self, from: Data(json))
+        self = try JSONDecoder().decode(Self.self, fromUntrusted: json)
     }
 }
 

@@ -17,6 +17,7 @@ struct StatusFile: Sendable {
         var rest = Array(text.utf8)[...]
         var code: Int32 = 0
         while !rest.isEmpty, code == 0 {
+            // Unsafe: the system reads at most as many bytes as there are.
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count > 0 { rest = rest.dropFirst(count) } else if errno != EINTR { code = errno }
         }

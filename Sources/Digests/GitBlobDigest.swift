@@ -10,6 +10,7 @@ public struct GitBlobDigest: Sendable {
     /// - Parameter byteCount: The size of the whole file, which comes first.
     public init(byteCount: Int) {
         nettle_sha1_init(&state)
+        // Unsafe: Nettle reads the bytes during the calls only, as many as there are, and writes the whole digest.
         Array("blob \(byteCount)\0".utf8).withUnsafeBytes { update($0) }
     }
 

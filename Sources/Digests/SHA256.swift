@@ -9,6 +9,7 @@ public struct SHA256: Sendable {
         nettle_sha256_init(&state)
     }
 
+    // Unsafe: Nettle reads the bytes during the call only, as many as there are.
     /// Adds `bytes` to the message.
     public mutating func update(_ bytes: UnsafeRawBufferPointer) {
         guard let base = bytes.baseAddress, !bytes.isEmpty else { return }

@@ -56,6 +56,7 @@ extension FolderRoot {
                 if errno != 0 { throw .system(errno, "list a folder beneath '\(path)'") }
                 return entries
             }
+            // Unsafe: an entry is valid until the next: its name is copied, up to the zero that ends it.
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
             if name == [46] || name == [46, 46] { continue }
             let kind: FolderEntry.Kind

@@ -346,6 +346,7 @@ package final class InotifyWatcher: FolderWatching {
         while read(library.wakeRead, &buffer, buffer.count) == buffer.count {}
     }
 
+    // Unsafe: the library's event, valid until its next call: the name is copied, at most 256 bytes of it.
     private static func name(_ event: UnsafePointer<inotify_event>) -> [UInt8] {
         guard event.pointee.len > 0 else { return [] }
         return [UInt8](unsafeUninitializedCapacity: 256) { buffer, count in

@@ -12,7 +12,7 @@ enum OwnedThread {
         defer { pthread_attr_destroy(&attributes) }
         pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
         pthread_attr_setstacksize(&attributes, 2 << 20)
-        // The box is retained here and released by the thread, which takes it exactly once.
+        // Unsafe: the box is retained here and released by the thread, which takes it exactly once.
         let box = Unmanaged.passRetained(Box(body))
         var thread = pthread_t()
         let code = pthread_create(

@@ -4,6 +4,7 @@ struct ForeignFormat {
     let name: String
     let isPicture: Bool
 
+    // Unsafe: bytes are looked at where they lie, for the time of the call.
     init(of bytes: UnsafeRawBufferPointer) {
         if bytes.isEmpty {
             self.init("empty")

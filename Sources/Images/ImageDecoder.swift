@@ -12,6 +12,7 @@ public struct ImageDecoder: Sendable {
         self.limits = limits
     }
 
+    // Unsafe: bytes are looked at where they lie, array or mapped file, and never kept; every index is checked.
     /// What the header at the start of `bytes` says. The file's first bytes are enough if they reach the first scan of a
     /// JPEG or the first chunk of a PNG; limits are not looked at.
     ///

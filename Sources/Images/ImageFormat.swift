@@ -21,6 +21,7 @@ public enum ImageFormat: String, Sendable, Codable, CaseIterable {
         tail.withUnsafeBytes { hasEndMarker(inTail: $0) }
     }
 
+    // Unsafe: bytes are looked at where they lie, for the time of the call; every index is below the count.
     private static func contains(_ marker: [UInt8], in bytes: UnsafeRawBufferPointer) -> Bool {
         guard bytes.count >= marker.count else { return false }
         return (0...(bytes.count - marker.count)).reversed().contains { start in

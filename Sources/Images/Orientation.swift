@@ -52,6 +52,7 @@ extension Orientation {
 
 /// Checked reads of whole numbers; offsets count from the first byte of the slice.
 struct ByteReader {
+    // Unsafe: a part of the picture's bytes, for the time of one call; every read is checked against it.
     private let bytes: Slice<UnsafeRawBufferPointer>
     private let littleEndian: Bool
 

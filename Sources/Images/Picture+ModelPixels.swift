@@ -13,6 +13,7 @@ extension Picture {
     public func modelPixels(resolution: Int, fit: PictureFit = .pad) throws(ImageError) -> [Float] {
         guard (1...Self.largestResolution).contains(resolution) else { throw .resolution(resolution) }
         var failure: ImageError?
+        // Unsafe: C writes all of the values, or the array is thrown away; zeroing them first would cost as much.
         let pixels = [Float](unsafeUninitializedCapacity: resolution * resolution * 3) { buffer, initialized in
             do throws(ImageError) {
                 try writeModelPixels(resolution: resolution, fit: fit, to: buffer)

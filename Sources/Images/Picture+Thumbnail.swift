@@ -21,6 +21,7 @@ extension Picture {
         let samples = try modelPixels(resolution: target, width: columns, height: rows).map { sample in
             UInt8(max(0, min(255, (sample * 255).rounded())))
         }
+        // Unsafe: C makes the file in memory of its own, which is copied here and given back to it.
         var bytes: UnsafeMutablePointer<UInt8>?
         var count = 0
         let isDone = samples.withUnsafeBufferPointer {

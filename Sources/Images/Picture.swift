@@ -25,6 +25,7 @@ public struct Picture: Sendable {
                 .sizeInvalid, "Cannot make a picture of \(width) x \(height) pixels from \(rgb.count) samples.")
         }
         guard let base = fv_pixels_allocate(count) else { throw .outOfMemory("hold a picture of \(count) bytes") }
+        // Unsafe: `base` has room for `count` samples, and `rgb` has as many.
         rgb.withUnsafeBufferPointer { samples in
             if let start = samples.baseAddress { base.update(from: start, count: count) }
         }

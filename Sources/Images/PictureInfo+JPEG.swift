@@ -1,4 +1,5 @@
 extension PictureInfo {
+    // Unsafe: read through `ByteReader`, which checks every place.
     /// Walks the segments of a JPEG up to its first scan (ITU-T T.81, annex B).
     static func jpeg(_ bytes: UnsafeRawBufferPointer) throws(ImageError) -> PictureInfo {
         let reader = ByteReader(bytes[...])

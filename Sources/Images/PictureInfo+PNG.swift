@@ -1,4 +1,5 @@
 extension PictureInfo {
+    // Unsafe: read through `ByteReader`, which checks every place.
     /// Reads the first chunk of a PNG, and its EXIF chunk wherever it lies (PNG, third edition, 5.3 and 11.3.4).
     static func png(_ bytes: UnsafeRawBufferPointer) throws(ImageError) -> PictureInfo {
         let reader = ByteReader(bytes[...])

@@ -22,6 +22,7 @@ public struct PictureInfo: Sendable, Hashable {
 }
 
 extension PictureInfo {
+    // Unsafe: as in `ImageDecoder.probe`, which calls it.
     /// Reads the header at the start of `bytes`; nothing is decoded or allocated.
     init(header bytes: UnsafeRawBufferPointer) throws(ImageError) {
         switch try ImageFormat(of: bytes) {

@@ -82,6 +82,8 @@ public struct BLAS: Sendable {
                     .blasUnavailable,
                     "Cannot use OpenBLAS: it has no function '\(name)'. Install Debian's libopenblas0.")
             }
+            // Unsafe: `dlsym` gives an address without a type; `type` is the one in the header that the library was built
+            // with.
             return unsafeBitCast(address, to: type)
         }
         sgemm = try symbol("cblas_sgemm", as: fastvlm_cblas_sgemm_fn.self)

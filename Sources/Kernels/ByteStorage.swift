@@ -3,6 +3,7 @@
 /// Its owner lets one computation at a time use it, so it is not `Sendable`.
 final class ByteStorage {
     let count: Int
+    // Unsafe: aligned memory for C; freed in `deinit`.
     let base: UnsafeMutableRawPointer
 
     init(count: Int) {

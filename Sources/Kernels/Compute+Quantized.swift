@@ -126,6 +126,7 @@ extension Compute {
         withOptionalPointer(weights.scale, at: 0) { scale in
             withOptionalPointer(weights.bias, at: 0) { bias in
                 var end = fv_ending(
+                    // Unsafe: C takes the residual as a pointer; `ending` holds its matrix during the call.
                     scale: scale, bias: bias, residual: ending.residual.map { UnsafePointer($0.base) },
                     ld_residual: columns, gelu: ending.gelu ? 1 : 0)
                 body(&end)

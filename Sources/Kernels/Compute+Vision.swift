@@ -39,6 +39,7 @@ extension Compute {
             kernel: Int32(weights.kernel), stride: Int32(weights.stride), multiplier: Int32(weights.multiplier),
             channels: Int32(weights.channels), in_height: Int32(height ?? input.height), in_width: Int32(input.width),
             in_first_row: Int32(firstRow), gelu: gelu ? 1 : 0)
+        // Unsafe: C reads weights and biases during the call only; their numbers were checked when they were made.
         weights.values.withUnsafeBufferPointer { values in
             weights.bias.withUnsafeBufferPointer { bias in
                 kernels.depthwise(

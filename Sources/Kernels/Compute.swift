@@ -66,6 +66,7 @@ public final class Compute {
     /// Room for `count` quantized rows of the thread `worker`; its content is lost at that thread's next call.
     func rows(of worker: Int, count: Int, _ shape: QuantizedRows.Shape) -> QuantizedRows.View {
         // Each thread touches its own element only, through a pointer so that the array is not taken as a whole.
+        // Unsafe: threads write to different elements of one array, which Swift would take as a whole.
         ownRows.withUnsafeMutableBufferPointer { $0[worker].reserve(rows: count, shape) }
     }
 

@@ -4,6 +4,7 @@
 public final class FloatStorage {
     /// Floats that fit.
     public let count: Int
+    // Unsafe: memory for C that is not zeroed; freed in `deinit`, and matrices check that they lie within `count`.
     let base: UnsafeMutablePointer<Float>
 
     /// Reserves `count` floats. They are not set: pages that nothing writes cost nothing.

@@ -58,6 +58,7 @@ public struct KernelBenchmark {
 }
 
 extension LinearWeights {
+    // Unsafe: C reads raw memory; the weights, which the caller holds, keep it.
     /// The memory that a product reads: the values and, of 4-bit weights, their groups' scales.
     fileprivate var pieces: [UnsafeRawBufferPointer] {
         switch element {

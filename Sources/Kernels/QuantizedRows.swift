@@ -37,6 +37,7 @@ struct QuantizedRows {
 
     /// The rows from one on. Valid until the storage that it is a view of is asked for room again.
     struct View {
+        // Unsafe: parts of one storage, for C; the storage has room for all three, and outlives the view.
         let values: UnsafeMutablePointer<Int8>
         let scales: UnsafeMutablePointer<Float>
         let sums: UnsafeMutablePointer<Int32>

@@ -32,6 +32,7 @@ public final class ThreadPool: Sendable {
     func loop(_ count: Int, workers: Int? = nil, _ body: (_ index: Int, _ worker: Int) -> Void) {
         withoutActuallyEscaping(body) { body in
             var body = body
+            // Unsafe: C carries the closure to its threads; all are done with it when the call returns.
             withUnsafeMutablePointer(to: &body) { context in
                 let call: fv_loop_body = { context, index, worker in
                     guard let context else { return }

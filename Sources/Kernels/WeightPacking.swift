@@ -35,6 +35,7 @@ public enum WeightPacking {
         precondition(rows <= panel && rows * inputs == weights.count, "at most one panel of whole rows")
         var values = [Int8](repeating: 0, count: padded(inputs) * panel)
         var scales = [Float](repeating: 0, count: rows)
+        // Unsafe: C reads the rows during the call only; their number was checked.
         weights.withUnsafeBufferPointer {
             fv_i8_pack($0.baseAddress, inputs, Int32(rows), Int32(inputs), 0, 1, &values, &scales)
         }

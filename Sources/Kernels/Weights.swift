@@ -29,7 +29,8 @@ public enum WeightElement: Sendable, Equatable {
 
 /// A linear layer's weights `[outputs, inputs]` as they lie in a model file: floats row-major, quantized ones in panels.
 public struct LinearWeights: @unchecked Sendable {
-    // Sendable: nothing writes to the memory behind `base` and `groupScales`, and `owner` keeps it alive.
+    // Invariant of @unchecked: nothing writes to the memory behind `base` and `groupScales`, and `owner` keeps it alive.
+    // Unsafe: weights are read where the file is mapped, without a copy.
     let base: UnsafeRawPointer
     /// Of 4-bit weights, float16.
     let groupScales: UnsafeRawPointer?
@@ -143,7 +144,7 @@ public struct DepthwiseWeights: Sendable {
 
 /// Float memory that is written once, before anyone else sees it.
 final class OwnedFloats: @unchecked Sendable {
-    // Sendable: immutable after its creator has filled it.
+    // Invariant of @unchecked: immutable after its creator has filled it.
     let base: UnsafeMutablePointer<Float>
     let count: Int
 

@@ -2,6 +2,7 @@
 ///
 /// The loops carry no branch, so that the compiler vectorizes them; sources may lie at any address.
 enum FloatConversion {
+    // Unsafe: callers hold arrays and mapped tensors of `count` elements, during the call.
     /// Widens `count` elements of `element` from `source` into `target`; subnormals, infinities and NaNs are kept.
     ///
     /// - Precondition: `element.isFloat`; `source` holds `count` elements and `target` has room for them.

@@ -17,6 +17,7 @@ public final class MappedFile: @unchecked Sendable {
     let device: UInt64
     let inode: UInt64
 
+    // Unsafe: the mapping itself, `byteCount` bytes, until `deinit`.
     /// The first byte.
     let start: UnsafeRawPointer
 

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import UntrustedJSON
 
 /// Decodes `json`, whose keys are in snake case.
 ///
@@ -9,7 +10,7 @@ func decodeJSON<Value: Decodable>(
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
     do {
-        return try decoder.decode(Value.self, from: Data(json))
+        return try decoder.decode(Value.self, fromUntrusted: json)
     } catch let error as DecodingError {
         throw ModelFileError(code, "Cannot read \(subject): \(describe(error)).")
     } catch {

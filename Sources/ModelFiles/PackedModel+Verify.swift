@@ -60,6 +60,7 @@ extension OpenedFile {
     /// Reads from `offset` on into `buffer`; returns the number of bytes, 0 at the end.
     borrowing func piece(into buffer: inout [UInt8], at offset: Int) throws(ModelFileError) -> Int {
         while true {
+            // Unsafe: the system writes at most as many bytes as the buffer has.
             let count = buffer.withUnsafeMutableBytes {
                 pread(descriptor, $0.baseAddress, $0.count, off_t(offset))
             }

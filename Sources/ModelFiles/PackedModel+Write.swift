@@ -92,6 +92,7 @@ private struct PackedModelWriter {
     private mutating func write(
         _ bytes: RawSpan, _ progress: (PackedModel.Progress) -> Bool
     ) throws(ModelFileError) {
+        // Unsafe: a span lends its bytes for the time of the call.
         bytes.withUnsafeBytes { hasher.update($0) }
         try bytes.withUnsafeBytes { bytes throws(ModelFileError) in try output.write(bytes) }
         written += bytes.byteCount

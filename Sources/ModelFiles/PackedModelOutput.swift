@@ -47,6 +47,7 @@ final class PackedModelOutput {
 
     /// Appends `bytes`.
     func write(_ bytes: UnsafeRawBufferPointer) throws(ModelFileError) {
+        // Unsafe: the system reads at most as many bytes as `rest` has.
         var rest = bytes
         while let start = rest.baseAddress, !rest.isEmpty {
             let count = Glibc.write(descriptor, start, min(rest.count, 4 << 20))

@@ -24,6 +24,7 @@ struct PackedModelPreamble: Sendable {
 
     var text: String { Self.start + version.description + Self.middle + digest }
 
+    // Unsafe: the mapped file, for the time of the call; only its slices are used, which check their bounds.
     /// Reads the preamble of `file`, the whole content of the file at `path`.
     ///
     /// It comes before every other check, so that a file of a later version is refused as such whatever else it holds.

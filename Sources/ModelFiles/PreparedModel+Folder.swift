@@ -56,6 +56,7 @@ extension PreparedModel {
         let embedding = try files.tensor(
             layout.storedName(of: .embedding, in: configuration.vision) + ".weight")
         guard head.element == embedding.element, head.shape == embedding.shape else { return true }
+        // Unsafe: compared where they are mapped: both have the same element and shape, so the same count.
         return head.withUnsafeBytes { head in
             embedding.withUnsafeBytes { embedding in
                 guard let first = head.baseAddress, let second = embedding.baseAddress else { return false }

@@ -10,6 +10,14 @@ extension PreparedModel {
         let metadata = packed.metadata
         let configuration = metadata.configuration
         let hasHead = packed.file.contains(PreparedTensor.headName)
+        // Each has tensors of its own: what a small file can only lie about is not listed.
+        let repeated = configuration.vision.depths.reduce(configuration.text.layerCount, +)
+        guard repeated <= packed.file.names.count else {
+            throw ModelFileError(
+                .tensorMissing,
+                "Cannot open '\(packed.path)': its configuration has \(repeated) blocks and layers, the file only "
+                    + "\(packed.file.names.count) tensors. Pack the model again, or fetch it again.")
+        }
         var tensors: [TensorView] = []
         for prepared in configuration.preparedTensors(hasHead: hasHead) {
             // A layer scale may be folded into its matrix.
@@ -115,6 +123,7 @@ struct PackedModelFile: Sendable {
             throw failure(
                 view.name, .tensorElementMismatch, "\(view.element.rawValue) \(view.shape), expected U8 [bytes]")
         }
+        // Unsafe: the mapped bytes are copied within the call.
         return try Tokenizer(compact: view.withUnsafeBytes { Array($0) })
     }
 

@@ -25,6 +25,7 @@ struct SafetensorsHeader: Sendable {
     /// Where the data section starts in the file.
     let dataOffset: Int
 
+    // Unsafe: the mapped file, for the time of the call; each access comes after a check of the count.
     /// Reads and checks the header of the file with content `file`.
     ///
     /// After it, every tensor lies inside the file, none overlaps another and no byte belongs to none.

@@ -19,6 +19,7 @@ public struct SafetensorsWriter: Sendable {
 
     /// Adds `values`, row-major, as F32.
     public mutating func add(_ name: String, shape: [Int], _ values: [Float]) {
+        // Unsafe: the values' bytes are copied within the call.
         values.withUnsafeBytes { add(name, .f32, shape, $0) }
     }
 

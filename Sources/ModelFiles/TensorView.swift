@@ -39,6 +39,7 @@ public struct TensorView: Sendable {
         return try body(UnsafeRawBufferPointer(start: baseAddress, count: byteCount))
     }
 
+    // Unsafe: kernels read weights where they are mapped; `init` has checked that the tensor lies inside.
     /// The first byte: stable for as long as this view, or a copy of it, lives. For Kernels, which keep the view
     /// beside the pointer.
     ///

@@ -40,6 +40,7 @@ struct TokenizerPieceIndex {
     /// Seeded anew in every process, so that no file can be made of collisions.
     private static func hash(_ piece: ArraySlice<UInt8>) -> Int {
         var hasher = Hasher()
+        // Unsafe: the bytes are hashed in one go, during the call.
         piece.withUnsafeBytes { hasher.combine(bytes: $0) }
         return hasher.finalize()
     }

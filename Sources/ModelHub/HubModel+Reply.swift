@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import UntrustedJSON
 
 /// The reply to `/api/models/OWNER/NAME/revision/REVISION?blobs=true`, as far as it matters here.
 private struct ModelReply: Decodable {
@@ -65,7 +66,7 @@ extension HubModel {
         }
         let model: ModelReply
         do {
-            model = try JSONDecoder().decode(ModelReply.self, from: Data(reply))
+            model = try JSONDecoder().decode(ModelReply.self, fromUntrusted: reply)
         } catch {
             throw invalid("expected a JSON object with 'sha' and 'siblings'")
         }

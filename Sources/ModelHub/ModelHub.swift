@@ -94,6 +94,7 @@ public struct ModelHub: Sendable {
         case .sha256: found = SHA256.hex(bytes)
         case .gitBlob:
             var digest = GitBlobDigest(byteCount: bytes.count)
+            // Unsafe: the digest reads the bytes during the call only.
             bytes.withUnsafeBytes { digest.update($0) }
             found = digest.finish()
         case .none: found = ""

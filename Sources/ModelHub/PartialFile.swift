@@ -72,6 +72,7 @@ struct PartialFile: ~Copyable {
 
     /// Appends `bytes`, of which no more may come than the file has.
     mutating func append(_ bytes: [UInt8]) throws(HubError) {
+        // Unsafe: the system reads or writes the array in place during the call only, as many bytes as it has.
         let failed: Int32? = bytes.withUnsafeBytes { bytes in
             var rest = bytes
             while let start = rest.baseAddress, !rest.isEmpty {

@@ -23,7 +23,7 @@ struct SocketAddress: Sendable {
     func withPointer<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        // At most 108 bytes, checked where the name was read: as many as sun_path has.
+        // Unsafe: at most 108 bytes, checked where the name was read: as many as sun_path has.
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
         let length = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count)
         return withUnsafePointer(to: &address) {

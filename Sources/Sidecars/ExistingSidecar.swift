@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import UntrustedJSON
 
 /// What stands at a sidecar's name.
 public enum SidecarFinding: Sendable, Equatable {
@@ -34,7 +35,7 @@ public struct ExistingSidecar: Sendable, Equatable {
 
     /// Nil if `json` is not ours: no JSON, or no `schema` of this project.
     init?(json: [UInt8], writtenNanoseconds: Int64) {
-        guard let head = try? JSONDecoder().decode(Head.self, from: Data(json)),
+        guard let head = try? JSONDecoder().decode(Head.self, fromUntrusted: json),
             head.schema.hasPrefix("fastvlm.sidecar/")
         else { return nil }
         schema = head.schema

@@ -53,6 +53,7 @@ public struct SystemFileCalls: FileCalls {
         _ = try repeated { renameat2(folder, cString(name), folder, cString(new), noReplace) }
     }
 
+    // Unsafe: the type is that of the system call's wrapper since glibc 2.28; older ones do not have the name.
     /// glibc has had it since 2.28, but shows it only to those who ask for GNU extensions, which Swift's importer
     /// does not; so it is looked up by name. The type is that of its declaration in stdio.h.
     private static let renameat2: RenameAt2? = dlsym(nil, "renameat2").map { unsafeBitCast($0, to: RenameAt2.self) }

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import UntrustedJSON
 
 // The keys of the contract are spelled here, for the document itself, and in SidecarParts.swift, for its parts, and
 // nowhere else; the order of the cases is their order in the document.
@@ -88,7 +89,7 @@ extension SidecarDocument: Codable {
     /// - Throws: `invalid` if it is no JSON or does not keep the contract.
     public init(json: [UInt8]) throws(SidecarError) {
         do {
-            self = try JSONDecoder().decode(SidecarDocument.self, from: Data(json))
+            self = try JSONDecoder().decode(SidecarDocument.self, fromUntrusted: json)
         } catch {
             throw SidecarError(.invalid, "Cannot read the sidecar: \(error).")
         }

@@ -155,6 +155,7 @@ public final class SidecarStore: Sendable {
         defer { closedir(listing) }
         var entries: [(name: [UInt8], isFolder: Bool)] = []
         while let entry = readdir(listing) {
+            // Unsafe: an entry is valid until the next: its name is copied, up to the zero that ends it.
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
             if name == Array(".".utf8) || name == Array("..".utf8) { continue }
             var isFolder = entry.pointee.d_type == UInt8(DT_DIR)

@@ -2,6 +2,7 @@ package import CaptionService
 package import FastVLM
 internal import FoundationEssentials
 internal import LatencyBudget
+internal import UntrustedJSON
 
 /// A request in the shape of OpenAI's chat completions: one picture and what is asked about it.
 package struct ChatRequest: Sendable {
@@ -25,7 +26,7 @@ package struct ChatRequest: Sendable {
         let reduced = try ReducedJSON(body, limit: limits.json, depth: limits.jsonDepth)
         let wire: Wire
         do {
-            wire = try JSONDecoder().decode(Wire.self, from: Data(reduced.json))
+            wire = try JSONDecoder().decode(Wire.self, fromUntrusted: reduced.json)
         } catch let error as DecodingError {
             throw Problem(.invalidJSON, Self.describe(error))
         } catch {

@@ -104,6 +104,7 @@ public struct SocketAPI: Service {
     private func accept(_ channel: any Channel) -> EventLoopFuture<Accepted> {
         do {
             let pipeline = channel.pipeline.syncOperations
+            // Unsafe: the channel's descriptor, which is open during the call; nothing else tells who is at the other end.
             let peer = try pipeline.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
                 PeerCredentials(ofSocket: $0)
             }.flatMap { $0 }

@@ -1,5 +1,6 @@
 internal import CaptionService
 internal import FoundationEssentials
+internal import UntrustedJSON
 
 /// One measurement, with the keys that the comparison with other runtimes uses. Rows of other runtimes have the first
 /// ones only.
@@ -81,7 +82,7 @@ struct BenchmarkRow: Codable, Equatable {
         var rows: [BenchmarkRow] = []
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             guard line.contains(where: { !$0.isWhitespace }) else { continue }
-            guard let row = try? JSONDecoder().decode(BenchmarkRow.self, from: Data(line.utf8)) else {
+            guard let row = try? JSONDecoder().decode(BenchmarkRow.self, fromUntrusted: line.utf8) else {
                 throw CommandFailure(
                     .usage,
                     "Cannot read line \(index + 1) of '\(Console.printable(path))': expected a JSON object with "

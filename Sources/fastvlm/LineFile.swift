@@ -1,5 +1,6 @@
 internal import FoundationEssentials
 internal import Glibc
+internal import UntrustedJSON
 
 /// A file that lines are appended to as they come.
 final class LineFile {
@@ -20,7 +21,7 @@ final class LineFile {
         guard FileManager.default.fileExists(atPath: path) else { return [] }
         do {
             return try Data(contentsOf: URL(filePath: path)).split(separator: UInt8(ascii: "\n"))
-                .map { try JSONDecoder().decode(Object.self, from: Data($0)) }
+                .map { try JSONDecoder().decode(Object.self, fromUntrusted: $0) }
         } catch {
             throw CommandFailure(
                 .setup,

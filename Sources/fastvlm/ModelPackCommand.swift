@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import FoundationEssentials
 internal import ModelFiles
+internal import UntrustedJSON
 
 struct ModelPackCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -109,7 +110,7 @@ struct ModelPackCommand: ParsableCommand {
     private static func accuracy(in path: String) throws(CommandFailure) -> [ResolutionAccuracy] {
         let bytes = try contents(of: path)
         do {
-            return try JSONDecoder().decode([ResolutionAccuracy].self, from: Data(bytes)).sorted {
+            return try JSONDecoder().decode([ResolutionAccuracy].self, fromUntrusted: bytes).sorted {
                 ($0.tiles ?? 1, $0.pixels) < ($1.tiles ?? 1, $1.pixels)
             }
         } catch {

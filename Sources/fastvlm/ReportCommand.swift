@@ -96,6 +96,7 @@ struct ReportCommand: ParsableCommand {
     private static func write(_ text: String, to file: Int32) -> Bool {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
+            // Unsafe: the system reads at most as many bytes as there are.
             let count = rest.withUnsafeBytes { Glibc.write(file, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { return false }

@@ -3,6 +3,7 @@ internal import CaptionService
 internal import FoundationEssentials
 internal import LatencyBudget
 internal import ModelFiles
+internal import UntrustedJSON
 
 struct SimulateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -107,7 +108,8 @@ struct SimulateCommand: ParsableCommand {
         guard let profile else { return (try ladder ?? .published(resolutions: [256, 512, 768, 1024]), .nominal) }
         let measured: DeviceProfile
         do {
-            measured = try JSONDecoder().decode(DeviceProfile.self, from: try Data(contentsOf: URL(filePath: profile)))
+            measured = try JSONDecoder().decode(
+                DeviceProfile.self, fromUntrusted: try Data(contentsOf: URL(filePath: profile)))
         } catch {
             throw CommandFailure(
                 .setup,
@@ -134,7 +136,7 @@ struct SimulateCommand: ParsableCommand {
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             guard line.contains(where: { !$0.isWhitespace }) else { continue }
             do {
-                frames.append(try JSONDecoder().decode(TraceFrame.self, from: Data(line.utf8)))
+                frames.append(try JSONDecoder().decode(TraceFrame.self, fromUntrusted: line.utf8))
             } catch {
                 throw CommandFailure(
                     .setup,

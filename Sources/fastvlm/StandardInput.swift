@@ -26,6 +26,7 @@ struct StandardInput {
     private mutating func fill() throws(CommandFailure) {
         var piece = [UInt8](repeating: 0, count: 1 << 16)
         while true {
+            // Unsafe: the system writes at most as many bytes as the piece has.
             let count = piece.withUnsafeMutableBytes { read(STDIN_FILENO, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else {

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import FoundationEssentials
 internal import ModelFiles
+internal import UntrustedJSON
 
 struct TokenizeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -52,7 +53,7 @@ struct TokenizeCommand: ParsableCommand {
         _ line: [UInt8], number: Int, expected: String
     ) throws(CommandFailure) -> Value {
         do {
-            return try JSONDecoder().decode(Value.self, from: Data(line))
+            return try JSONDecoder().decode(Value.self, fromUntrusted: line)
         } catch {
             throw CommandFailure(.inputsRefused, "Cannot read line \(number): expected \(expected).")
         }

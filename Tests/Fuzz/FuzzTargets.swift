@@ -1,5 +1,4 @@
 import CaptionService
-import FastVLM
 import Glibc
 import Images
 import ModelFiles
@@ -7,11 +6,13 @@ import Sidecars
 
 /// Everything that reads what others wrote, as targets for libFuzzer; `$FUZZ_TARGET` names the one to run.
 ///
-/// A refusal is what a target is for; a trap, a bad access or a use of memory beyond libFuzzer's limit is a crash.
+/// A refusal is what a target is for. A crash is a trap, a bad access, a result that contradicts itself, more memory held at
+/// once than the input allows, and more than `slowest` of the processor's time.
 private enum FuzzTarget: String, CaseIterable {
     case picture
     case safetensors
     case tokenizer
+    case text
     case packed
     case prompt
     case configuration
@@ -29,30 +30,52 @@ private enum FuzzTarget: String, CaseIterable {
         return target
     }()
 
-    func run(_ bytes: [UInt8]) {
+    /// Runs with one input, within what it may hold and how long it may take.
+    func test(_ bytes: [UInt8]) {
+        let start = Self.processorTime()
+        // TOMLKit frees nothing that it has read: some kilobytes each time that a daemon reads its configuration.
+        HeldMemory.atMost(heldLimit(bytes.count), mayLeak: self == .configuration) { run(bytes) }
+        let seconds = Self.processorTime() - start
+        guard seconds < Self.slowest else { fatalError("\(seconds) s for \(bytes.count) bytes") }
+    }
+
+    private func run(_ bytes: [UInt8]) {
         switch self {
         case .picture: decode(bytes)
-        case .safetensors:
-            Scratch.file.hold(bytes)
-            guard let file = try? SafetensorsFile(path: Scratch.file.path) else { return }
-            for name in ["a", "b", "c"] { _ = try? file.tensor(name) }
-        case .tokenizer:
-            Scratch.folder.hold(bytes)
-            guard let tokenizer = try? Tokenizer(directory: Scratch.folder.directory) else { return }
-            _ = tokenizer.encode("A lamp 12.5 \u{1F600} <|im_end|>", parsingSpecialTokens: true)
-        case .packed:
-            // As long as the model whose header is in the corpus, so that its tensors lie within.
-            Scratch.file.hold(bytes, length: max(bytes.count, 1_352_560))
-            _ = try? FastVLMModel(path: Scratch.file.path)
+        case .safetensors: ModelInput.safetensors(bytes)
+        case .tokenizer: ModelInput.tokenizer(bytes)
+        case .text: ModelInput.text(bytes)
+        case .packed: ModelInput.packed(bytes)
         case .prompt: _ = try? PromptTemplate(json: bytes, path: "input")
-        case .configuration:
-            guard let text = String(validating: bytes, as: UTF8.self) else { return }
-            _ = try? DaemonConfiguration(toml: text, file: "input")
-        case .sidecar: _ = try? SidecarDocument(json: bytes)
+        case .configuration: configure(bytes)
+        case .sidecar: record(bytes)
         case .requests: SocketInput.requests(bytes)
         case .stream: SocketInput.stream(bytes)
         case .chat: SocketInput.chat(bytes)
         }
+    }
+
+    /// Bytes that may be held at once for an input of `count` bytes.
+    private func heldLimit(_ count: Int) -> Int {
+        switch self {
+        // Its own limits, and the pixels twice.
+        case .picture: (8 << 20) + 2 * 3 * 400_000 + 8 * count
+        // Ids up to 2^20 may be named: places and lengths of tokens, and four tables of the merges.
+        case .tokenizer: (32 << 20) + 200 * count
+        // The data, up to 1 MiB of them, as floats, and a tokenizer.
+        case .packed: (5 << 20) + (32 << 20) + 200 * count
+        default: (1 << 20) + 200 * count
+        }
+    }
+
+    /// Seconds of the processor's time, with the sanitizer's slowness.
+    private static let slowest = 2.0
+
+    /// Of this thread: what else the machine does makes no input slow.
+    private static func processorTime() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 
     /// Within limits that keep a round short.
@@ -62,59 +85,30 @@ private enum FuzzTarget: String, CaseIterable {
         limits.scans = 50
         limits.scanPixels = 4_000_000
         limits.workingBytes = 8 << 20
-        let bytes = bytes.first == 0x89 ? PNGChunks.withChecksums(bytes) : bytes
+        let bytes = bytes.first == 0x89 ? Checksums.png(bytes) : bytes
         let side: Int? = bytes.count.isMultiple(of: 3) ? nil : bytes.count % 300 + 1
         guard let picture = try? ImageDecoder(limits: limits).decode(bytes, covering: side) else { return }
         precondition(picture.withRGB { $0.count } == picture.width * picture.height * 3)
-    }
-}
-
-/// A file in memory that a path leads to.
-private final class Scratch: Sendable {
-    static let file = Scratch(name: "input")
-    static let folder = Scratch(name: "tokenizer.json")
-
-    let directory: String
-    let path: String
-    private let descriptor: Int32
-
-    private init(name: String) {
-        directory = "/dev/shm/fuzz-\(getpid())-\(name)"
-        mkdir(directory, 0o700)
-        path = "\(directory)/\(name)"
-        descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0o600)
-    }
-
-    func hold(_ bytes: [UInt8], length: Int? = nil) {
-        ftruncate(descriptor, 0)
-        pwrite(descriptor, bytes, bytes.count, 0)
-        if let length { ftruncate(descriptor, off_t(length)) }
-    }
-}
-
-/// PNG's checksums would keep almost every change from being looked at: they are made right.
-private enum PNGChunks {
-    private static let table: [UInt32] = (0..<256).map { byte in
-        (0..<8).reduce(UInt32(byte)) { value, _ in value & 1 == 1 ? 0xEDB8_8320 ^ (value >> 1) : value >> 1 }
-    }
-
-    static func withChecksums(_ bytes: [UInt8]) -> [UInt8] {
-        var bytes = bytes
-        var place = 8
-        while place + 12 <= bytes.count {
-            let length = bytes[place..<place + 4].reduce(0) { $0 << 8 | Int($1) }
-            guard length <= bytes.count - place - 12 else { break }
-            var value = UInt32.max
-            for byte in bytes[place + 4..<place + 8 + length] {
-                value = table[Int((value ^ UInt32(byte)) & 0xFF)] ^ (value >> 8)
-            }
-            value = ~value
-            for index in 0..<4 {
-                bytes[place + 8 + length + index] = UInt8(truncatingIfNeeded: value >> (24 - 8 * UInt32(index)))
-            }
-            place += length + 12
+        // Not all: it would take most of the time.
+        guard bytes.count.isMultiple(of: 4) else { return }
+        let resolution = bytes.count % 61 + 1
+        guard let pixels = try? picture.modelPixels(resolution: resolution, fit: side == nil ? .crop : .pad) else {
+            return
         }
-        return bytes
+        precondition(pixels.count == resolution * resolution * 3 && pixels.allSatisfy { (0...1).contains($0) })
+    }
+
+    /// What is accepted is written so that it reads as the same.
+    private func configure(_ bytes: [UInt8]) {
+        guard let text = String(validating: bytes, as: UTF8.self),
+            let configuration = try? DaemonConfiguration(toml: text, file: "input")
+        else { return }
+        precondition((try? DaemonConfiguration(toml: configuration.toml, file: "written")) == configuration)
+    }
+
+    private func record(_ bytes: [UInt8]) {
+        guard let document = try? SidecarDocument(json: bytes), let written = try? document.json() else { return }
+        precondition((try? SidecarDocument(json: written).json()) == written)
     }
 }
 
@@ -130,9 +124,10 @@ private func runDriver(
     static func main() {
         var count = CommandLine.argc
         var arguments = CommandLine.unsafeArgv
+        HeldMemory.watch()
         exit(
             runDriver(&count, &arguments) { start, count in
-                FuzzTarget.chosen.run(Array(UnsafeBufferPointer(start: start, count: count)))
+                FuzzTarget.chosen.test(Array(UnsafeBufferPointer(start: start, count: count)))
                 return 0
             })
     }

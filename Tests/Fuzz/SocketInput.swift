@@ -22,8 +22,15 @@ enum SocketInput {
         precondition(whole.output.count <= rest.count)
     }
 
+    /// Small, so that short inputs reach them.
+    private static let limits = {
+        var limits = SocketAPI.Limits()
+        (limits.requestLine, limits.headers, limits.headerFields) = (100, 400, 12)
+        return limits
+    }()
+
     private static func scan(_ pieces: [ArraySlice<UInt8>]) -> Scanned {
-        var scanner = RequestScanner(SocketAPI.Limits())
+        var scanner = RequestScanner(limits)
         var scanned = Scanned()
         for piece in pieces {
             var input = ByteBuffer(bytes: piece)

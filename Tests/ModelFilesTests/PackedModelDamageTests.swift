@@ -179,6 +179,21 @@ import Testing
         }
     }
 
+    /// A list of them all would take a thousand times the header's bytes.
+    @Test(arguments: [
+        ("\\\"layer_count\\\":1", "\\\"layer_count\\\":1024"),
+        ("\\\"depths\\\":[1,1,1]", "\\\"depths\\\":[512,512,512]"),
+    ])
+    func moreLayersThanTensorsAreNotEvenListed(old: String, new: String) throws {
+        try write(replacing(old, new))
+        #expect {
+            try PreparedModel.open(path: path)
+        } throws: {
+            let error = $0 as? ModelFileError
+            return error?.code == .tensorMissing && error?.message.contains("blocks and layers") == true
+        }
+    }
+
     @Test func tensorsThatDoNotFitAreRefused() throws {
         #expect(try openCode(replacing("\"text.norm.weight\"", "\"text.norm.w\"")) == .tensorMissing)
         #expect(try openCode(replacing("\"tokenizer\"", "\"t\"")) == .tensorMissing)

@@ -238,6 +238,12 @@ import Testing
         #expect(try SidecarStore(path: folder.path).existing(for: picture) == .foreign)
     }
 
+    /// Foundation's decoder would end the process at this one.
+    @Test func aFileOfBracketsIsForeign() throws {
+        folder.write(String(repeating: "[", count: 513), "x.jpg.fastvlm.json")
+        #expect(try SidecarStore(path: folder.path).existing(for: picture) == .foreign)
+    }
+
     @Test func aFolderThatIsNotThereIsAnError() {
         #expect {
             try SidecarStore(path: folder.path("no"))
