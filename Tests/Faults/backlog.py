@@ -136,7 +136,8 @@ def run(count, within):
         raise Failure("pictures were lost or are not accounted for")
     if most > QUEUE + 64:
         raise Failure("the queue is not bounded")
-    if late > early * 1.01 + 1024:
+    # Of a run of seconds the middle is still warming up.
+    if late > early * 1.01 + (1024 if took > 120 else 8192):
         raise Failure("memory grows")
     # One that comes waits for the picture in work, at most, and is then seen itself.
     if share(beside, 0.99) > 2 * share(normal, 0.99) + 0.02:
