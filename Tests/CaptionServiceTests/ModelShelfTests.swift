@@ -135,7 +135,7 @@ import Testing
         let ladder = try PretendedDevice.ladder
         let source = StubModels(ladder: ladder, onLoad: { _ in try? await Task.sleep(for: .milliseconds(300)) })
         let shelf = try await shelf(
-            source, [.init(path: "/m/one", keepAlive: .after(.zero))],
+            source, [.init(path: "/m/one", keepAlive: .after(.milliseconds(100)))],
             planner: { card, _ in FramePlanner(ladder: card.ladder, logger: .silent) })
         let answerer = FrameAnswerer(models: shelf)
         // Nothing is known yet: it is tried, and what was left of the time when it was there decides.
