@@ -95,9 +95,7 @@ struct DemoCommand: AsyncParsableCommand {
     private static func folder(_ path: String?) throws(CommandFailure) -> String {
         let files = FileManager.default
         guard let path else {
-            let temporary = getenv("TMPDIR").map { String(cString: $0) }
-            var name = Array(
-                ((temporary.flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp") + "/fastvlm-demo.XXXXXX").utf8CString)
+            var name = Array(files.temporaryDirectory.appending(path: "fastvlm-demo.XXXXXX").path.utf8CString)
             guard mkdtemp(&name) != nil else {
                 throw CommandFailure(
                     .setup, "Cannot make a folder for temporary files: set TMPDIR, or name one with --keep.")

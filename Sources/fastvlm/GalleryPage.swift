@@ -33,8 +33,8 @@ struct GalleryPage {
             <header>
             <h1>\(Self.escaped(title))</h1>
             <p><output id="shown">\(total)</output> of \(total) pictures</p>
-            <form id="filter"><input type="search" id="words" placeholder="Find in captions, answers and names" \
-            aria-label="Find">\(choice)\(choices)<label><input type="checkbox" id="late"> only late ones</label></form>
+            <form id="filter"><label>Find in captions, answers and names <input type="search" id="words"></label>\
+            \(choice)\(choices)<label><input type="checkbox" id="late"> only late ones</label></form>
             </header>
             <main id="cards">
 
