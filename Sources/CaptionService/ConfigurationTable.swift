@@ -17,7 +17,7 @@ struct ConfigurationTable {
 
     /// Parses the text of the file called `file`.
     init(parsing text: String, file: String) throws(ConfigurationError) {
-        try Self.checkHeaders(text, file)
+        try Self.screen(text, file)
         do {
             self.init(try TOMLTable(string: text), file: file)
         } catch let error as TOMLParseError {
@@ -29,28 +29,19 @@ struct ConfigurationTable {
         }
     }
 
-    /// Refuses `[` and `[[` at the beginning of a line without a name: the parser ends the process at them.
-    private static func checkHeaders(_ text: String, _ file: String) throws(ConfigurationError) {
-        for (index, line) in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-            .enumerated()
-        {
-            let isBlank = { (byte: UInt8) in byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
-            var rest = line.drop(while: isBlank)
-            guard rest.first == UInt8(ascii: "[") else { continue }
-            rest = rest.dropFirst().drop(while: isBlank)
-            if rest.first == UInt8(ascii: "[") { rest = rest.dropFirst().drop(while: isBlank) }
-            switch rest.first ?? 0 {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "\""),
-                UInt8(ascii: "'"), UInt8(ascii: "]"):
-                break
-            default:
-                throw ConfigurationError(
-                    .syntax,
-                    "Cannot read the configuration '\(file)': line \(index + 1) begins with '[' and has no name after it, "
-                        + "expected a table such as [model] or [[watch]].")
+    /// Refuses what would end the process in the parser.
+    private static func screen(_ text: String, _ file: String) throws(ConfigurationError) {
+        var screen = TOMLScreen(text)
+        guard let finding = screen.finding() else { return }
+        let what =
+            switch finding {
+            case .headerWithoutName:
+                "begins with '[' and has no name after it, expected a table such as [model] or [[watch]]"
+            case .date: "has a date for a value, and no key takes one; text stands in quotes"
+            case .noValue: "has something in an array that is no value, expected a text in quotes, a number or ']'"
             }
-        }
+        throw ConfigurationError(
+            .syntax, "Cannot read the configuration '\(file)': line \(screen.line) \(what).")
     }
 
     mutating func string(_ key: String) throws(ConfigurationError) -> String? {
