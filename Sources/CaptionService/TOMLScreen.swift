@@ -48,7 +48,9 @@ struct TOMLScreen {
             advance()
             skipBlanks()
         }
-        guard let first = byte(), first == UInt8(ascii: "]") || Self.beginsName(first) else { return .headerWithoutName }
+        guard let first = byte(), first == UInt8(ascii: "]") || Self.beginsName(first) else {
+            return .headerWithoutName
+        }
         skipLine()
         return nil
     }
@@ -181,5 +183,7 @@ struct TOMLScreen {
         isDigit(byte) || isLetter(byte) || "_-\"'".utf8.contains(byte)
     }
 
-    private static func beginsValue(_ byte: UInt8) -> Bool { isDigit(byte) || isLetter(byte) || "+-".utf8.contains(byte) }
+    private static func beginsValue(_ byte: UInt8) -> Bool {
+        isDigit(byte) || isLetter(byte) || "+-".utf8.contains(byte)
+    }
 }
