@@ -53,13 +53,18 @@ def run(times):
                 for result in ("ok", "refused")
             }
 
-        def figures():
-            return daemon.memory(), daemon.descriptors(), threads_of(daemon)
+        dropped, ended, paused = [0], threading.Event(), threading.Event()
 
-        dropped, ended = [0], threading.Event()
+        def figures():
+            """At rest, when what is free has gone back to the system, which it does after two seconds."""
+            until("all are done", lambda: done(folders) == dropped[0], 60, daemon, 0.2)
+            time.sleep(3)
+            return daemon.memory(), daemon.descriptors(), threads_of(daemon)
 
         def drop():
             while not ended.wait(0.02):
+                if paused.is_set():
+                    continue
                 folder, number = folders[dropped[0] % 2], dropped[0]
                 with open(f"{folder}/.new", "wb") as file:
                     file.write(png(number))
@@ -84,15 +89,19 @@ def run(times):
             until(f"reload {number}: {expected}", lambda: reloads() == expected, 30, daemon, 0.002)
             slowest = max(slowest, time.monotonic() - begun)
             if number == times // 3:
+                paused.set()
+                answers = camera.end()
                 first, read = figures(), good + bad
+                paused.clear()
+                camera = Camera(daemon, 0.02)
+                camera.start()
         # Many at once, as fast as they go: they may fall together, and nothing else may happen.
         write(path, base + watch(0))
         for _ in range(1000):
             daemon.process.send_signal(signal.SIGHUP)
         ended.set()
         pictures.join()
-        answers = camera.end()
-        until("all are done", lambda: done(folders) == dropped[0], 60, daemon, 0.2)
+        answers += camera.end()
         last = figures()
         after = reloads()
         readings = sum(after.values()) - sum(already.values()) - read
