@@ -20,8 +20,8 @@ struct Contention: Sendable, Equatable {
     private var position = 0
     /// Frames since the last stall.
     private var spared = 1_000_000
-    /// Looks in a row at which no other program wanted a core; nil before the first.
-    private var alone: Int?
+    /// How many other programs wanted a core at the last four looks, the latest last.
+    private var seen = SIMD4<Int32>(repeating: 0)
     /// Whether another program was seen beside the last stall.
     private var wasSeen = false
 
@@ -29,8 +29,6 @@ struct Contention: Sendable, Equatable {
     private static let memory = 16
     /// Frames in a row without a stall after which there are none to be reckoned with.
     static let proof = 7
-    /// Looks in a row without another program that are enough.
-    private static let looks = 2
     /// What takes longer is no slice of time, ms: Linux gives a core away for 3 to 10 ms, and seldom twice in a row.
     private static let longest = 25.0
     /// The least part of a frame's expected time that is a stall.
@@ -39,12 +37,23 @@ struct Contention: Sendable, Equatable {
     /// Takes in how many other programs want a core at this moment.
     ///
     /// That some do is no stall yet, as they may be of low priority; but with them one stall is enough to reckon with more,
-    /// and once they are gone there will be none of theirs. Where nobody was seen beside a stall, as where a limit on the
+    /// and once there are fewer the device may be another. Where nobody was seen beside a stall, as where a limit on the
     /// processor's time makes it, nobody's absence says that it is over.
-    mutating func look(_ competitors: Int) {
-        alone = competitors > 0 ? 0 : min((alone ?? 0) + 1, 1_000_000)
-        if wasSeen, alone ?? 0 >= Self.looks { (isOn, spared) = (false, 1_000_000) }
+    ///
+    /// - Returns: Whether some have just gone.
+    mutating func look(_ competitors: Int) -> Bool {
+        seen = SIMD4(seen[1], seen[2], seen[3], Int32(competitors.bounded(to: 0...1_000_000)))
+        // Twice, as a program that works for a moment is no change.
+        let areFewer = min(seen[0], seen[1]) > max(seen[2], seen[3])
+        if areFewer, wasSeen { (isOn, spared) = (false, 1_000_000) }
+        return areFewer
     }
+
+    /// Whether other programs are seen.
+    var isSeen: Bool { max(seen[2], seen[3]) > 0 }
+
+    /// Whether margins are those that were learned beside other programs.
+    var isInCompany: Bool { isOn || isSeen }
 
     /// Takes in how much longer than `expected` a frame took, in ms, where the prediction's logarithm has `deviation`.
     ///
@@ -60,7 +69,7 @@ struct Contention: Sendable, Equatable {
         }
         // One frame after the other is late: that is a slower device until the filters know of it.
         let isFurther = wasStalled
-        wasSeen = alone == 0
+        wasSeen = seen[3] > 0
         let isRepeated = isOn || spared < Self.memory
         if !isFurther, wasSeen || isRepeated { isOn = true }
         wasStalled = true

@@ -72,7 +72,7 @@ extension Planner {
         let deviation =
             likely > 0 ? present.deviation.applied(to: expected).total / likely + doubt : doubt
         let allowance = contention.allowance(for: likely)
-        let margin = (contention.isOn ? contended : residuals).margin
+        let margin = (contention.isInCompany ? companyResiduals : residuals).margin
         return Estimate(
             rung: rung, shape: shape, index: index, decoding: work, outline: outline, idle: idle, context: context,
             likely: likely,
@@ -137,7 +137,7 @@ extension Planner {
             outline: estimate.outline,
             slowdown: slowdown,
             tokenFactor: likeliest.generate,
-            deviation: estimate.deviation, isContended: contention.isOn, allowance: estimate.allowance,
+            deviation: estimate.deviation, isInCompany: contention.isInCompany, allowance: estimate.allowance,
             context: estimate.context,
             // What is run to learn is run to its end.
             whenLate: reason == .learning || reason == .probe ? .bestEffort : request.whenLate)

@@ -20,8 +20,14 @@ extension Planner {
         let isStall = observeResidual(
             measured, seeingTime: seeingTime, tokens: tokens, idleGenerate: idleGenerate, plan)
 
-        if let met, plan.whenLate == .expired, !plan.isContended, !isStall { admission.observe(exceeded: !met) }
-        if plan.reason == .probe, let met { patience.tried(inTime: met, configuration.probeAfter) }
+        if let met, plan.whenLate == .expired {
+            if plan.isInCompany {
+                companyAdmission.observe(exceeded: !met)
+            } else if !isStall {
+                admission.observe(exceeded: !met)
+            }
+        }
+        if plan.reason == .probe, let met { patience.tried(inTime: met, mostPatience) }
         if tokens > 0, measured.generate > 0 {
             usualTokens += 0.05 * (Double(tokens) - usualTokens)
         }
@@ -46,7 +52,9 @@ extension Planner {
     }
 
     /// Takes in how many other programs want a core at this moment, where the system shows it: before a frame is planned.
-    public mutating func observe(competitors: Int) { contention.look(competitors) }
+    public mutating func observe(competitors: Int) {
+        if contention.look(competitors) { patience.relieved() }
+    }
 
     /// What was expected of a frame, for an answer of the length that it really had: to be held against what it took.
     public func prediction(of plan: Plan, tokens: Int) -> PhaseTimes {
@@ -96,8 +104,8 @@ extension Planner {
         // Before a first frame nothing was predicted.
         guard isProfiled || seeing.observations > 0 else { return false }
         let isStall = contention.observe(excess: excess, expected: expected.total, deviation: plan.deviation)
-        if plan.isContended {
-            contended.observe(logarithm(max(actual - plan.allowance, 1e-9) / expected.total) / plan.deviation)
+        if plan.isInCompany {
+            companyResiduals.observe(logarithm(max(actual - plan.allowance, 1e-9) / expected.total) / plan.deviation)
         } else if !isStall {
             // The frame that shows that there are stalls is not held against a device without them.
             residuals.observe(logarithm(actual / expected.total) / plan.deviation)

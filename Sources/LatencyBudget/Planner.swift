@@ -44,13 +44,15 @@ public struct Planner: Sendable {
     public internal(set) var generate: SlowdownFilter
     /// The margin on predictions.
     public internal(set) var residuals: ResidualQuantile
-    /// The margin beside other programs' stalls, on top of what one of them costs.
-    public internal(set) var contended: ResidualQuantile
     /// The margin on the cheapest rung's prediction, below which a frame is not started.
     ///
     /// It is learned from the frames that were late, not from the predictions that were exceeded: most frames have time
     /// to spare, and the misses that the target allows are spent where there is no cheaper rung to go to.
     public internal(set) var admission: ResidualQuantile
+    /// The same margins beside other programs, on top of what a stall by them costs: what is learned there is not held
+    /// against a device that is by itself again, and the other way round.
+    public internal(set) var companyResiduals: ResidualQuantile
+    public internal(set) var companyAdmission: ResidualQuantile
     /// Tokens of a usual answer.
     public internal(set) var usualTokens = 24.0
 
@@ -92,6 +94,12 @@ public struct Planner: Sendable {
             return wasInTime || hopeless > min(limit, most.bounded(to: 0...1_000_000))
         }
 
+        /// Says that what made frames hopeless may just have gone: the next one is tried.
+        mutating func relieved() {
+            wasInTime = true
+            limit = 2
+        }
+
         mutating func tried(inTime: Bool, _ most: Int) {
             wasInTime = inTime
             if !inTime { limit = min(2 * limit, most.bounded(to: 2...1_000_000)) }
@@ -123,7 +131,8 @@ public struct Planner: Sendable {
         generate = seeing
         residuals = ResidualQuantile(target: configuration.missTarget)
         admission = residuals
-        contended = residuals
+        companyResiduals = residuals
+        companyAdmission = residuals
         let costs = self.model
         seeingCosts = ladder.steps.map { costs.phases($0.rung, sourcePixels: 0, textTokens: 0, tokens: 1) }
         corrections = [RungCorrection](repeating: RungCorrection(), count: ladder.count)
@@ -212,9 +221,16 @@ public struct Planner: Sendable {
         return .run(makePlan(chosen.estimate, reason, request, left: left, now: now))
     }
 
+    /// Hopeless frames before one is tried: more of them where the system shows who is in the way, and so will show their
+    /// leaving.
+    var mostPatience: Int {
+        configuration.probeAfter.bounded(to: 0...1_000_000) * (contention.isSeen ? 4 : 1)
+    }
+
     /// Whether the cheapest rung may be dared with `available` ms.
     private func isAdmitted(_ cheapest: Estimate, _ available: Double) -> Bool {
-        !contention.isOn && cheapest.likely * exponential(admission.margin * cheapest.deviation) <= available
+        let margin = (contention.isInCompany ? companyAdmission : admission).margin
+        return !contention.isOn && cheapest.likely * exponential(margin * cheapest.deviation) <= available
     }
 
     /// How much better than `utility` is not known to be better, with `left` ms to go.
@@ -236,8 +252,9 @@ public struct Planner: Sendable {
         // that is twice as fast as it ever seemed.
         let isPossible =
             cheapest.idle.total <= left
-            || patience.hopeless > 4 * configuration.probeAfter.bounded(to: 0...1_000_000) && cheapest.likely / 2 <= left
-        if patience.isOver(configuration.probeAfter), isPossible {
+            || patience.hopeless > 4 * configuration.probeAfter.bounded(to: 0...1_000_000)
+                && cheapest.likely / 2 <= left
+        if patience.isOver(mostPatience), isPossible {
             patience.hopeless = 0
             return .run(makePlan(cheapest, .probe, request, left: left, now: now))
         }
