@@ -4,8 +4,8 @@
 /// slower by it, each about as much as the others, which is what ``SlowdownFilter`` follows. A frame that is shorter than a
 /// slice is either spared or late by the whole of it, however fast the device is otherwise: no factor describes that, and a
 /// margin learned from it says nothing of a device that is by itself again. So such stalls are counted here and kept from
-/// the filters, and margins are learned separately with and without them (conformal prediction by category: Vovk,
-/// Gammerman and Shafer, Algorithmic Learning in a Random World, section 4.6).
+/// the filters, and margins are learned separately with and without them (Mondrian conformal prediction: Vovk,
+/// Gammerman and Shafer, Algorithmic Learning in a Random World, chapter 4).
 ///
 /// A value of fixed size; every operation is a few dozen arithmetic operations.
 struct Contention: Sendable, Equatable {
@@ -22,13 +22,17 @@ struct Contention: Sendable, Equatable {
     private var spared = 1_000_000
     /// How many other programs wanted a core at the last four looks, the latest last.
     private var seen = SIMD4<Int32>(repeating: 0)
+    /// Whether the last stall was not the first.
+    private var wasRepeated = false
     /// Whether another program was seen beside the last stall.
     private var wasSeen = false
 
     /// Two stalls that are at most that many frames apart are no accidents.
     private static let memory = 16
-    /// Frames in a row without a stall after which there are none to be reckoned with.
-    static let proof = 7
+    /// Frames in a row without a stall after which there are none to be reckoned with; where the programs are seen, whose
+    /// leaving would be seen too, and there was more than one stall, it takes more.
+    private static let proof = 7
+    private static let proofInCompany = 28
     /// What takes longer is no slice of time, ms: Linux gives a core away for 3 to 10 ms, and seldom twice in a row.
     private static let longest = 25.0
     /// The least part of a frame's expected time that is a stall.
@@ -64,14 +68,17 @@ struct Contention: Sendable, Equatable {
         guard excess <= Self.longest, part > max(Self.least, exponential(3 * deviation.bounded(to: 0...1)) - 1) else {
             wasStalled = false
             spared = min(spared + 1, 1_000_000)
-            if spared >= Self.proof { isOn = false }
+            if spared >= (wasRepeated && isSeen ? Self.proofInCompany : Self.proof) { isOn = false }
             return false
         }
         // One frame after the other is late: that is a slower device until the filters know of it.
         let isFurther = wasStalled
         wasSeen = seen[3] > 0
         let isRepeated = isOn || spared < Self.memory
-        if !isFurther, wasSeen || isRepeated { isOn = true }
+        if !isFurther {
+            wasRepeated = isRepeated
+            if wasSeen || isRepeated { isOn = true }
+        }
         wasStalled = true
         spared = 0
         lost[position] = excess

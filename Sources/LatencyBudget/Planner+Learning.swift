@@ -27,7 +27,9 @@ extension Planner {
                 admission.observe(exceeded: !met)
             }
         }
-        if plan.reason == .probe, let met { patience.tried(inTime: met, mostPatience) }
+        if plan.reason == .probe, let met {
+            patience.tried(inTime: met, growth: contention.isSeen ? Self.patienceInCompany : 2, mostPatience)
+        }
         if tokens > 0, measured.generate > 0 {
             usualTokens += 0.05 * (Double(tokens) - usualTokens)
         }

@@ -81,7 +81,7 @@ public struct Planner: Sendable {
     }
 
     /// How many hopeless frames in a row are let go before one is tried: few at first, as most slowdowns are short, twice
-    /// as many after each trial that was late, and none after one in time, as it takes several to prove that a slowdown
+    /// as many or more after each trial that was late, and none after one in time, as it takes several to prove that a slowdown
     /// is over. What late trials taught is forgotten by and by with the frames that are not hopeless.
     struct Patience: Sendable {
         var hopeless = 0
@@ -100,9 +100,9 @@ public struct Planner: Sendable {
             limit = 2
         }
 
-        mutating func tried(inTime: Bool, _ most: Int) {
+        mutating func tried(inTime: Bool, growth: Int, _ most: Int) {
             wasInTime = inTime
-            if !inTime { limit = min(2 * limit, most.bounded(to: 2...1_000_000)) }
+            if !inTime { limit = min(growth * limit, most.bounded(to: 2...1_000_000)) }
         }
 
         /// Says that a frame was not hopeless.
@@ -221,10 +221,13 @@ public struct Planner: Sendable {
         return .run(makePlan(chosen.estimate, reason, request, left: left, now: now))
     }
 
-    /// Hopeless frames before one is tried: more of them where the system shows who is in the way, and so will show their
-    /// leaving.
+    /// How many times more hopeless frames are let go before one is tried where the system shows who is in the way, and so
+    /// will show their leaving.
+    static let patienceInCompany = 4
+
+    /// The most hopeless frames before one is tried.
     var mostPatience: Int {
-        configuration.probeAfter.bounded(to: 0...1_000_000) * (contention.isSeen ? 4 : 1)
+        configuration.probeAfter.bounded(to: 0...1_000_000) * (contention.isSeen ? Self.patienceInCompany : 1)
     }
 
     /// Whether the cheapest rung may be dared with `available` ms.

@@ -84,14 +84,43 @@ import Testing
         #expect(twice.rung == Rung(pixels: 320))
     }
 
+    @Test func whileTheyAreSeenASecondStallTakesLongerToForget() throws {
+        var seed = SeededGenerator(seed: 13)
+        func proof(_ stalls: [Double]) throws -> Int {
+            var planner = try Self.settled(&seed)
+            for stall in stalls { Self.frame(&planner, budget: 7.5, stall: stall, competitors: 1, seed: &seed) }
+            let rungs = (0..<50).map { _ in
+                Self.frame(&planner, budget: 7.5, competitors: 1, seed: &seed)?.rung.width ?? 0
+            }
+            return rungs.firstIndex { $0 == 320 } ?? 50
+        }
+        #expect((5...9).contains(try proof([4])))
+        #expect((25...30).contains(try proof([4, 0, 0, 4])))
+    }
+
+    @Test func aStallAmongTheTokensCountsWhole() throws {
+        var seed = SeededGenerator(seed: 14)
+        var planner = try Self.settled(&seed)
+        for stall in [3.0, 0, 0, 0, 3] {
+            let plan = try #require(planner.plan(Self.request(20), now: 1000).plan)
+            var measured = Samples.measured(plan, tokens: 60, model: Samples.smallModel)
+            measured.generate += stall
+            planner.observe(measured, tokens: 60, of: plan, met: true)
+        }
+        // Of 60 tokens the shortest useful answer has 8: a seventh of it would be no stall at all.
+        let plan = try #require(planner.plan(Self.request(20), now: 1000).plan)
+        #expect(plan.bound > 4.1 + 2.7)
+    }
+
     @Test func thatNobodyIsSeenSaysNothingOfStallsThatNobodyWasSeenBeside() throws {
         var seed = SeededGenerator(seed: 5)
         var planner = try Self.settled(&seed)
         for stall in [4.0, 0, 0, 0, 4] {
             Self.frame(&planner, budget: 7.5, stall: stall, competitors: 0, seed: &seed)
         }
-        for _ in 0..<6 {
-            let plan = try #require(Self.frame(&planner, budget: 7.5, competitors: 0, seed: &seed))
+        // Who comes now and goes again was not the reason.
+        for competitors in [0, 1, 1, 0, 0, 0] {
+            let plan = try #require(Self.frame(&planner, budget: 7.5, competitors: competitors, seed: &seed))
             #expect(plan.rung.width < 320)
         }
     }
