@@ -33,13 +33,15 @@ extension Planner {
         if tokens > 0, measured.generate > 0 {
             usualTokens += 0.05 * (Double(tokens) - usualTokens)
         }
-        guard !isStall else { return }
         let seeingRatio = Self.ratio(seeingTime, plan.idle.seeing)
         let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
         correctRung(plan, seeingRatio: seeingRatio, prefillRatio: prefillRatio)
-        seeing.observe(seeingRatio)
+        if !isStall { seeing.observe(seeingRatio) }
+        // What belongs to a picture is learned from every frame: these filters bear a stall now and then, and pictures that
+        // took longer than expected were stalls for ever otherwise.
         correctPreprocessing(plan, Self.ratio(measured.preprocess, plan.idle.preprocess * seeing.factor))
         if let work = plan.decoding { decoding.observe(work, took: measured.decode / seeing.factor) }
+        guard !isStall else { return }
         prefill.observe(prefillRatio)
         generate.observe(Self.ratio(measured.generate, idleGenerate))
     }

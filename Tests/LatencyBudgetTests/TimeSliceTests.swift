@@ -163,6 +163,39 @@ import Testing
         #expect(whole.total + 4 < 1.1 * 6.4)
     }
 
+    @Test func aSliceThatWasLongForAShortFrameIsNoLongerForALongOne() throws {
+        var seed = SeededGenerator(seed: 15)
+        var planner = try Self.settled(&seed)
+        for stall in [4.0, 0, 0, 4, 0, 4, 0, 4, 0] { Self.frame(&planner, budget: 6.4, stall: stall, seed: &seed) }
+        let plan = try #require(planner.plan(Self.request(60), now: 1000).plan)
+        #expect(plan.rung == Rung(pixels: 320))
+        // Two and a half times what the shortest frame takes.
+        #expect((7.5...11).contains(plan.bound))
+    }
+
+    @Test func picturesThatTakeLongerThanExpectedAreNoStallsForEver() throws {
+        var planner = try Self.planner()
+        planner.observe(competitors: 2)
+        let small = EncodedPicture(.jpeg, bytes: 8000, width: 320, height: 240)
+        let large = EncodedPicture(.png, bytes: 600_000, width: 1000, height: 1000)
+        var predicted: [Double] = []
+        for index in 0..<60 {
+            var request = Self.request(60)
+            request.picture = index % 2 == 0 ? small : large
+            let plan = try #require(planner.plan(request, now: 1000).plan)
+            var measured = Samples.measured(plan, model: Samples.smallModel)
+            measured.decode = index % 2 == 0 ? 0.25 : 6
+            predicted.append(plan.predicted.decode)
+            planner.observe(measured, tokens: 20, of: plan, met: true)
+        }
+        #expect(abs(predicted[59] / 6 - 1) < 0.2)
+        #expect(abs(predicted[58] / 0.25 - 1) < 0.2)
+        var request = Self.request(60)
+        request.picture = small
+        let plan = try #require(planner.plan(request, now: 1000).plan)
+        #expect(plan.bound < 1.3 * plan.predicted.total)
+    }
+
     @Test func whatIsLearnedInCompanyIsNotHeldAgainstADeviceByItself() throws {
         var seed = SeededGenerator(seed: 9)
         var planner = try Self.settled(&seed)
@@ -174,6 +207,12 @@ import Testing
         #expect(planner.residuals == alone)
         #expect(planner.companyResiduals.observations >= company.observations + 38)
         #expect(planner.companyResiduals.exceedances > 0)
+        var (beside, apart) = (planner, planner)
+        apart.observe(competitors: 0)
+        apart.observe(competitors: 0)
+        let wide = try #require(beside.plan(Self.request(60), now: 1000).plan).bound
+        let narrow = try #require(apart.plan(Self.request(60), now: 1000).plan).bound
+        #expect(wide > 1.03 * narrow)
         let (residuals, after) = (planner.residuals, planner.companyResiduals)
         for _ in 0..<12 { Self.frame(&planner, budget: 12, competitors: 0, seed: &seed) }
         #expect(planner.residuals.observations >= residuals.observations + 10)
