@@ -141,7 +141,7 @@ public final class FramePlanner: Sendable {
 
     /// Decides what to do with `frame` now.
     package func plan(_ frame: Frame) -> Decision {
-        let competitors = frame.tasks.followsBudget ? competitors() : nil
+        let competitors = frame.tasks.followsBudget && frame.tasks.budget != nil ? competitors() : nil
         return state.withLock { state in
             let now = ContinuousClock.now
             observeSignals(&state, now)
