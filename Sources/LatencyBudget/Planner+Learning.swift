@@ -57,7 +57,12 @@ extension Planner {
 
     /// Takes in how many other programs want a core at this moment, where the system shows it: before a frame is planned.
     public mutating func observe(competitors: Int) {
-        if contention.look(competitors) { patience.relieved() }
+        guard contention.look(competitors) else { return }
+        patience.relieved()
+        // What the device is without them, the next frames say.
+        seeing.doubt(0.3)
+        prefill.doubt(0.3)
+        generate.doubt(0.3)
     }
 
     /// What was expected of a frame, for an answer of the length that it really had: to be held against what it took.

@@ -221,6 +221,21 @@ import Testing
         #expect(planner.companyResiduals.observations <= after.observations + 2)
     }
 
+    @Test func onceProgramsHaveGoneTheNextFramesCountForMore() throws {
+        var seed = SeededGenerator(seed: 16)
+        var planner = try Self.settled(&seed)
+        for _ in 0..<30 { Self.frame(&planner, budget: 12, slowdown: 1.15, competitors: 1, seed: &seed) }
+        let before = [planner.seeing, planner.prefill, planner.generate].map(\.variance)
+        planner.observe(competitors: 0)
+        #expect([planner.seeing, planner.prefill, planner.generate].map(\.variance) == before)
+        planner.observe(competitors: 0)
+        for (before, filter) in zip(before, [planner.seeing, planner.prefill, planner.generate]) {
+            #expect(filter.variance > before + 0.05)
+        }
+        Self.frame(&planner, budget: 12, competitors: 0, seed: &seed)
+        #expect(abs(planner.seeing.factor - 1) < 0.08)
+    }
+
     @Test func hopelessFramesAreTriedSeldomBesideProgramsAndAtOnceAfterThem() throws {
         func tried(competitors: Int?, _ planner: inout Planner) throws -> Int {
             var seed = SeededGenerator(seed: 10)
