@@ -8,6 +8,7 @@ extension DeviceSignals {
         /// Holds a folder `cpu0`, … for each core.
         public var cores = "/sys/devices/system/cpu"
         public var pressure = "/proc/pressure"
+        public var load = "/proc/loadavg"
 
         public init() {}
     }
@@ -17,6 +18,16 @@ extension DeviceSignals {
         DeviceSignals(
             temperature: DeviceHealth.hottest(places.thermal), frequencyRatio: frequencyRatio(places.cores),
             cpuPressure: pressure(places.pressure + "/cpu"), memoryPressure: pressure(places.pressure + "/memory"))
+    }
+
+    /// How many threads besides the one that asks run or want to at this moment; nil where the system does not show it.
+    public static func competitors(_ places: Places = Places()) -> Int? {
+        // 0.20 0.18 0.12 2/80 11206: three means, threads that run or want to of all threads, the last process.
+        guard let text = DeviceHealth.contents(places.load),
+            let field = text.split(separator: " ").dropFirst(3).first,
+            let running = field.split(separator: "/").first.flatMap({ Int($0) }), (1...1_000_000).contains(running)
+        else { return nil }
+        return running - 1
     }
 
     /// The most that a core may run at now over the most that it can: what heat or a power limit takes away. The present

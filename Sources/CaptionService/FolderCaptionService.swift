@@ -1,5 +1,6 @@
 public import FrameSources
 internal import Images
+internal import LatencyBudget
 public import Logging
 public import ServiceLifecycle
 public import Sidecars
@@ -344,7 +345,8 @@ extension DaemonConfiguration {
     func usualPlanner(_ engine: any PictureEngine, _ logger: Logger) -> FramePlanner? {
         guard hasBudget else { return nil }
         return FramePlanner(
-            ladder: engine.ladder, missTarget: budget.missTarget, signals: { .sample() }, logger: logger)
+            ladder: engine.ladder, missTarget: budget.missTarget, signals: { .sample() },
+            competitors: { DeviceSignals.competitors() }, logger: logger)
     }
 }
 

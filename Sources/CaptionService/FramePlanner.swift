@@ -72,6 +72,7 @@ public final class FramePlanner: Sendable {
     private let state: Mutex<State>
     private let clock = BudgetClock()
     private let signals: @Sendable () -> DeviceSignals
+    private let competitors: @Sendable () -> Int?
     private let store: ProfileStore?
     private let logger: Logger
 
@@ -82,9 +83,12 @@ public final class FramePlanner: Sendable {
     ///   - missTarget: The share of frames that may be late.
     ///   - store: Where the device's profile is; what is learned without one is kept there. The default, nil, keeps nothing.
     ///   - signals: Reads the state of the device, at most once a second.
+    ///   - competitors: Counts the other programs that want a core, before each frame with a budget; nil where the system
+    ///     does not show it.
     public init(
         ladder: Ladder, missTarget: Double = 0.01, store: ProfileStore? = nil,
-        signals: @escaping @Sendable () -> DeviceSignals = { DeviceSignals() }, logger: Logger
+        signals: @escaping @Sendable () -> DeviceSignals = { DeviceSignals() },
+        competitors: @escaping @Sendable () -> Int? = { nil }, logger: Logger
     ) {
         let profile = store.flatMap { Self.load($0, ladder, logger) }
         let planner = Planner(
@@ -96,6 +100,7 @@ public final class FramePlanner: Sendable {
                 lastArrival: .now))
         self.store = store
         self.signals = signals
+        self.competitors = competitors
         self.logger = logger
     }
 
@@ -136,9 +141,11 @@ public final class FramePlanner: Sendable {
 
     /// Decides what to do with `frame` now.
     package func plan(_ frame: Frame) -> Decision {
-        state.withLock { state in
+        let competitors = frame.tasks.followsBudget && frame.tasks.budget != nil ? competitors() : nil
+        return state.withLock { state in
             let now = ContinuousClock.now
             observeSignals(&state, now)
+            if let competitors { state.planner.observe(competitors: competitors) }
             let tasks = frame.tasks
             tellOfArrivals(frame, tasks.followsBudget ? tasks.budget : nil, &state)
             switch state.planner.plan(request(for: frame, state), now: clock.milliseconds(at: now)) {

@@ -70,6 +70,9 @@ public struct Plan: Sendable, Equatable {
     let tokenFactor: Double
     /// Standard deviation of the prediction's logarithm.
     let deviation: Double
+    /// Whether it was made beside other programs, and what it keeps for a stall by them, ms.
+    let isInCompany: Bool
+    let allowance: Double
     /// Tokens read before the answer.
     let context: Double
     let whenLate: LatePolicy

@@ -11,6 +11,8 @@ extension Planner {
         var context: Double
         var likely: Double
         var deviation: Double
+        /// What is kept for a stall by other programs, ms.
+        var allowance: Double
         var bound: Double
     }
 
@@ -69,11 +71,14 @@ extension Planner {
         // The phases are slow together when they are slow: deviations are added, not their squares.
         let deviation =
             likely > 0 ? present.deviation.applied(to: expected).total / likely + doubt : doubt
+        let allowance = contention.allowance(for: likely)
+        let margin = (contention.isInCompany ? companyResiduals : residuals).margin
         return Estimate(
             rung: rung, shape: shape, index: index, decoding: work, outline: outline, idle: idle, context: context,
             likely: likely,
             deviation: deviation,
-            bound: likely * exponential(residuals.margin * deviation))
+            allowance: allowance,
+            bound: likely * exponential(margin * deviation) + allowance)
     }
 
     /// What is known of the frames besides the one that is planned.
@@ -115,7 +120,7 @@ extension Planner {
         let likeliest = Slowdown(seeing: seeing.factor, prefill: prefill.factor, generate: generate.factor)
         let available = left - configuration.reserve.asDuration
         let step = slowdown.generate * model.perToken(estimate.context)
-        let forTokens = available - slowdown.applied(to: estimate.idle).untilFirstToken
+        let forTokens = available - estimate.allowance - slowdown.applied(to: estimate.idle).untilFirstToken
         var limit = maximum
         if left < .infinity {
             limit = step > 0 ? max(minimum, 1 + (forTokens / step).asCount(atMost: maximum - 1)) : maximum
@@ -132,7 +137,8 @@ extension Planner {
             outline: estimate.outline,
             slowdown: slowdown,
             tokenFactor: likeliest.generate,
-            deviation: estimate.deviation, context: estimate.context,
+            deviation: estimate.deviation, isInCompany: contention.isInCompany, allowance: estimate.allowance,
+            context: estimate.context,
             // What is run to learn is run to its end.
             whenLate: reason == .learning || reason == .probe ? .bestEffort : request.whenLate)
     }

@@ -17,21 +17,33 @@ extension Planner {
         let share = seen >= 0.1 ? min(seen, 1) : .infinity
         let seeingTime = measured.seeing / share
         let idleGenerate = tokens > 1 ? model.generation(of: tokens, context: plan.context) : 0
-        observeResidual(measured, seeingTime: seeingTime, tokens: tokens, idleGenerate: idleGenerate, plan)
+        let isStall = observeResidual(
+            measured, seeingTime: seeingTime, tokens: tokens, idleGenerate: idleGenerate, plan)
 
-        if let met, plan.whenLate == .expired { admission.observe(exceeded: !met) }
-        if plan.reason == .probe, let met { patience.tried(inTime: met, configuration.probeAfter) }
-        let seeingRatio = Self.ratio(seeingTime, plan.idle.seeing)
-        let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
-        correctRung(plan, seeingRatio: seeingRatio, prefillRatio: prefillRatio)
-        seeing.observe(seeingRatio)
-        correctPreprocessing(plan, Self.ratio(measured.preprocess, plan.idle.preprocess * seeing.factor))
-        if let work = plan.decoding { decoding.observe(work, took: measured.decode / seeing.factor) }
-        prefill.observe(prefillRatio)
-        generate.observe(Self.ratio(measured.generate, idleGenerate))
+        if let met, plan.whenLate == .expired {
+            if plan.isInCompany {
+                companyAdmission.observe(exceeded: !met)
+            } else if !isStall {
+                admission.observe(exceeded: !met)
+            }
+        }
+        if plan.reason == .probe, let met {
+            patience.tried(inTime: met, growth: contention.isSeen ? Self.patienceInCompany : 2, mostPatience)
+        }
         if tokens > 0, measured.generate > 0 {
             usualTokens += 0.05 * (Double(tokens) - usualTokens)
         }
+        let seeingRatio = Self.ratio(seeingTime, plan.idle.seeing)
+        let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
+        correctRung(plan, seeingRatio: seeingRatio, prefillRatio: prefillRatio)
+        if !isStall { seeing.observe(seeingRatio) }
+        // What belongs to a picture is learned from every frame: these filters bear a stall now and then, and pictures that
+        // took longer than expected were stalls for ever otherwise.
+        correctPreprocessing(plan, Self.ratio(measured.preprocess, plan.idle.preprocess * seeing.factor))
+        if let work = plan.decoding { decoding.observe(work, took: measured.decode / seeing.factor) }
+        guard !isStall else { return }
+        prefill.observe(prefillRatio)
+        generate.observe(Self.ratio(measured.generate, idleGenerate))
     }
 
     /// Takes in what the system shows; a change widens the margins until the next frames settle what it means.
@@ -41,6 +53,16 @@ extension Planner {
         seeing.doubt(steps.computing)
         prefill.doubt(steps.computing)
         generate.doubt(steps.memory)
+    }
+
+    /// Takes in how many other programs want a core at this moment, where the system shows it: before a frame is planned.
+    public mutating func observe(competitors: Int) {
+        guard contention.look(competitors) else { return }
+        patience.relieved()
+        // What the device is without them, the next frames say.
+        seeing.doubt(0.3)
+        prefill.doubt(0.3)
+        generate.doubt(0.3)
     }
 
     /// What was expected of a frame, for an answer of the length that it really had: to be held against what it took.
@@ -68,24 +90,36 @@ extension Planner {
     }
 
     /// How far the shortest useful answer was from its prediction, in the prediction's deviations.
+    ///
+    /// - Returns: Whether the frame was stalled by other programs, beyond what the device's speed explains.
     private mutating func observeResidual(
         _ measured: PhaseTimes, seeingTime: Double, tokens: Int, idleGenerate: Double, _ plan: Plan
-    ) {
+    ) -> Bool {
         let expected = plan.slowdown.applied(to: plan.idle)
         func known(_ measured: Double, _ expected: Double) -> Double {
             measured > 0 && measured < 3_600_000 ? measured : expected
         }
         var actual = known(seeingTime, expected.seeing) + known(measured.prefill, expected.prefill)
+        var excess = actual - expected.seeing - expected.prefill
         if tokens > 1, idleGenerate > 0, measured.generate > 0, measured.generate < 3_600_000 {
             // The share of the shortest useful answer; a shorter one is stretched.
             actual += measured.generate * plan.idle.generate / idleGenerate
+            // A stall is no longer because more tokens were said.
+            excess += measured.generate - plan.slowdown.generate * idleGenerate
         } else {
             actual += expected.generate
         }
-        guard measured.total > 0, expected.total > 0, plan.deviation > 0 else { return }
+        guard measured.total > 0, expected.total > 0, plan.deviation > 0 else { return false }
         // Before a first frame nothing was predicted.
-        guard isProfiled || seeing.observations > 0 else { return }
-        residuals.observe(logarithm(actual / expected.total) / plan.deviation)
+        guard isProfiled || seeing.observations > 0 else { return false }
+        let isStall = contention.observe(excess: excess, expected: expected.total, deviation: plan.deviation)
+        if plan.isInCompany {
+            companyResiduals.observe(logarithm(max(actual - plan.allowance, 1e-9) / expected.total) / plan.deviation)
+        } else if !isStall {
+            // The frame that shows that there are stalls is not held against a device without them.
+            residuals.observe(logarithm(actual / expected.total) / plan.deviation)
+        }
+        return isStall
     }
 
     /// Moves a rung's share of resizing, for pictures of this outline, towards what the frame showed beside the present

@@ -49,6 +49,10 @@ public struct Planner: Sendable {
     /// It is learned from the frames that were late, not from the predictions that were exceeded: most frames have time
     /// to spare, and the misses that the target allows are spent where there is no cheaper rung to go to.
     public internal(set) var admission: ResidualQuantile
+    /// The same margins beside other programs, on top of what a stall by them costs: what is learned there is not held
+    /// against a device that is by itself again, and the other way round.
+    public internal(set) var companyResiduals: ResidualQuantile
+    public internal(set) var companyAdmission: ResidualQuantile
     /// Tokens of a usual answer.
     public internal(set) var usualTokens = 24.0
 
@@ -60,6 +64,7 @@ public struct Planner: Sendable {
     let seeingCosts: [PhaseTimes]
     /// The last rung of each source; allocated once.
     var sources = [LastChoice](repeating: LastChoice(), count: 64)
+    var contention = Contention()
     var forecast = ArrivalForecast()
     var patience = Patience()
     var signals = DeviceSignals()
@@ -76,20 +81,35 @@ public struct Planner: Sendable {
     }
 
     /// How many hopeless frames in a row are let go before one is tried: few at first, as most slowdowns are short, twice
-    /// as many after each trial that was late, and none after one in time, as it takes several to prove that a slowdown
-    /// is over.
+    /// as many or more after each trial that was late, and none after one in time, as it takes several to prove that a slowdown
+    /// is over. What late trials taught is forgotten by and by with the frames that are not hopeless.
     struct Patience: Sendable {
         var hopeless = 0
         private var limit = 2
+        private var wasInTime = false
 
         /// Counts one more hopeless frame; says whether it is to be tried.
         mutating func isOver(_ most: Int) -> Bool {
             hopeless += 1
-            return hopeless > min(limit, most.bounded(to: 0...1_000_000))
+            return wasInTime || hopeless > min(limit, most.bounded(to: 0...1_000_000))
         }
 
-        mutating func tried(inTime: Bool, _ most: Int) {
-            limit = inTime ? 0 : min(max(2, 2 * limit), most.bounded(to: 0...1_000_000))
+        /// Says that what made frames hopeless may just have gone: the next one is tried.
+        mutating func relieved() {
+            wasInTime = true
+            limit = 2
+        }
+
+        mutating func tried(inTime: Bool, growth: Int, _ most: Int) {
+            wasInTime = inTime
+            if !inTime { limit = min(growth * limit, most.bounded(to: 2...1_000_000)) }
+        }
+
+        /// Says that a frame was not hopeless.
+        mutating func hoped() {
+            hopeless = 0
+            wasInTime = false
+            limit = max(2, limit - 1)
         }
     }
 
@@ -111,6 +131,8 @@ public struct Planner: Sendable {
         generate = seeing
         residuals = ResidualQuantile(target: configuration.missTarget)
         admission = residuals
+        companyResiduals = residuals
+        companyAdmission = residuals
         let costs = self.model
         seeingCosts = ladder.steps.map { costs.phases($0.rung, sourcePixels: 0, textTokens: 0, tokens: 1) }
         corrections = [RungCorrection](repeating: RungCorrection(), count: ladder.count)
@@ -177,13 +199,13 @@ public struct Planner: Sendable {
         if available > 0, !isProfiled, seeing.observations == 0 {
             return .run(makePlan(cheapest, .learning, request, left: left, now: now))
         }
-        if chosen == nil, cheapest.likely * exponential(admission.margin * cheapest.deviation) <= available,
+        if chosen == nil, isAdmitted(cheapest, available),
             let index = cheapest.index
         {
             chosen = (cheapest, 0, ladder.steps[index].utility[request.question])
         }
         guard let chosen else { return late(cheapest, request, left: left, now: now) }
-        patience = Patience()
+        patience.hoped()
         sources[slot] = LastChoice(index: chosen.estimate.index ?? -1, left: left, question: request.question)
         let indifference = indifference(chosen.utility, left)
         let reason: PlanReason =
@@ -197,6 +219,21 @@ public struct Planner: Sendable {
                 unproven > chosen.utility + indifference ? .proving : .budget
             }
         return .run(makePlan(chosen.estimate, reason, request, left: left, now: now))
+    }
+
+    /// How many times more hopeless frames are let go before one is tried where the system shows who is in the way, and so
+    /// will show their leaving.
+    static let patienceInCompany = 4
+
+    /// The most hopeless frames before one is tried.
+    var mostPatience: Int {
+        configuration.probeAfter.bounded(to: 0...1_000_000) * (contention.isSeen ? Self.patienceInCompany : 1)
+    }
+
+    /// Whether the cheapest rung may be dared with `available` ms.
+    private func isAdmitted(_ cheapest: Estimate, _ available: Double) -> Bool {
+        let margin = (contention.isInCompany ? companyAdmission : admission).margin
+        return !contention.isOn && cheapest.likely * exponential(margin * cheapest.deviation) <= available
     }
 
     /// How much better than `utility` is not known to be better, with `left` ms to go.
@@ -214,8 +251,13 @@ public struct Planner: Sendable {
         }
         guard left > 0 else { return .expired(.deadlinePassed) }
         // Frames that are not started teach nothing: without a trial now and then, a slowdown that is over would never
-        // be noticed. Only frames that an idle device could answer are worth one.
-        if patience.isOver(configuration.probeAfter), min(cheapest.idle.total, cheapest.likely / 2) <= left {
+        // be noticed. Only frames that an idle device could answer are worth one; after many more, those that one could
+        // that is twice as fast as it ever seemed.
+        let isPossible =
+            cheapest.idle.total <= left
+            || patience.hopeless > 4 * configuration.probeAfter.bounded(to: 0...1_000_000)
+                && cheapest.likely / 2 <= left
+        if patience.isOver(mostPatience), isPossible {
             patience.hopeless = 0
             return .run(makePlan(cheapest, .probe, request, left: left, now: now))
         }

@@ -74,6 +74,16 @@ extension Simulation {
             times.vision *= frame.seeing
             times.prefill *= frame.prefill
             times.generate *= frame.generate
+            guard let stalls = frame.stalls else { return times }
+            let seen = stalls.elapsed(times.seeing)
+            let firstToken = stalls.elapsed(times.seeing + times.prefill)
+            let generate = stalls.elapsed(times.total) - firstToken
+            let factor = times.seeing > 0 ? seen / times.seeing : 1
+            times.decode *= factor
+            times.preprocess *= factor
+            times.vision *= factor
+            times.prefill = firstToken - seen
+            times.generate = generate
             return times
         }
 
@@ -112,7 +122,10 @@ extension Simulation {
             request.waiting = order.waiting
             let left = request.left(at: now)
             let bestRung = best(frame, left: left)
-            if policy == .adaptive, let signals = frame.signals { planner.observe(signals) }
+            if policy == .adaptive {
+                if let signals = frame.signals { planner.observe(signals) }
+                if let competitors = frame.competitors { planner.observe(competitors: competitors) }
+            }
             let plan = choose(frame, request, left: left, best: bestRung)
             let outcome = plan.map { execute(frame, $0) }
 
@@ -173,6 +186,11 @@ extension Simulation {
         private mutating func execute(_ frame: TraceFrame, _ plan: Plan) -> (met: Bool, tokens: Int) {
             guard let rung = plan.index else { return (false, 0) }
             let times = realized(frame, rung, tokens: 1)
+            func generation(of tokens: Int) -> Double {
+                frame.stalls == nil
+                    ? frame.generate * simulation.truth.generation(of: tokens, context: plan.context)
+                    : realized(frame, rung, tokens: tokens).generate
+            }
             let deadline = plan.deadline
             // Between the encoder's stages: four looks.
             for quarter in 1...4 {
@@ -192,16 +210,16 @@ extension Simulation {
             if policy == .oracle {
                 // It says all that fits; the length is no question of prediction.
                 let step = frame.generate * simulation.truth.perToken(plan.context + 1)
-                while tokens < frame.tokens, now + 1.02 * step <= deadline {
+                while tokens < frame.tokens, firstToken + generation(of: tokens + 1) + 0.02 * step <= deadline {
                     tokens += 1
-                    now = firstToken + frame.generate * simulation.truth.generation(of: tokens, context: plan.context)
+                    now = firstToken + generation(of: tokens)
                 }
             } else {
                 // A sentence of about eleven tokens.
                 while case .proceed = governor.advance(now: now, endsSentence: tokens % 11 == 0), tokens < frame.tokens
                 {
                     tokens += 1
-                    now = firstToken + frame.generate * simulation.truth.generation(of: tokens, context: plan.context)
+                    now = firstToken + generation(of: tokens)
                 }
             }
             var measured = times

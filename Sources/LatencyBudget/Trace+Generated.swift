@@ -13,6 +13,9 @@ extension Trace {
         case frequencyStep = "frequency_step"
         /// The device heats up over 200 frames, stays hot for 600, and cools down over 200.
         case thermalRamp = "thermal_ramp"
+        /// One program that computes without end, and later two, beside 67 frames out of 300: the system gives them
+        /// the cores for slices of 4 ms.
+        case timeSlices = "time_slices"
         /// All budgets are halved for stretches of 1,000 frames.
         case budgetStep = "budget_step"
 
@@ -29,6 +32,11 @@ extension Trace {
     /// Noise: each phase of each frame is off by a lognormal factor, 4 % for the picture's phases, 5 % for the prefill,
     /// 6 % for generating (what the phases of an idle two-core machine show). One frame in a hundred is an accident:
     /// all its phases are 1.3 to 2 times slower.
+    ///
+    /// Time slices, as two cores of a Linux 6.18 share them with an engine of two threads: with one program a frame first runs
+    /// for a lognormal time around 13 ms and then for 8 ms between slices of 4 ms, with two for one around 3.2 ms and then 4 ms;
+    /// what runs is 1.2 times slower, and generating 1.1 times. A frame of a hundred milliseconds is slowed down by it, one of
+    /// a few milliseconds is hit or not. It shows in the number of competitors.
     ///
     /// Changes: the CPU hog makes computing 1.8 and memory 1.4 times slower, the memory hog 1.2 and 1.8. The lower
     /// frequency makes computing 1.5 and memory 1.1 times slower, and shows in the frequency ratio. Heat makes
@@ -65,12 +73,18 @@ extension Trace {
             frame.seeing = state.computing * random.lognormal(0.04) * accident
             frame.prefill = state.computing * random.lognormal(0.05) * accident
             frame.generate = state.memory * random.lognormal(0.06) * accident
+            switch state.competitors ?? 0 {
+            case 0: break
+            case 1: frame.stalls = Stalls(first: 13 * random.lognormal(0.6), every: 8, duration: 4)
+            default: frame.stalls = Stalls(first: 3.2 * random.lognormal(0.4), every: 4, duration: 4)
+            }
             // About twenty words, now and then much more or less.
             frame.tokens = Int((20 * random.lognormal(0.4)).bounded(to: 3...80))
             frame.question = random.uniform() < 0.25 ? .text : .general
             if scenario == .budgetStep, (index / 1000) % 2 == 1 { frame.budget = frame.budget.map { $0 / 2 } }
             frame.isStep = state.isStep
             frame.signals = state.signals
+            frame.competitors = state.competitors
             frames.append(frame)
         }
         return try Trace(name: scenario.rawValue, frames: frames)
@@ -134,6 +148,8 @@ extension Trace {
         var computing = 1.0
         var memory = 1.0
         var isStep = false
+        /// Programs that share the cores by time slices; nil where none are told of.
+        var competitors: Int?
         var signals: DeviceSignals?
 
         init(_ scenario: Scenario, frame: Int) {
@@ -163,6 +179,14 @@ extension Trace {
                     }
                 (computing, memory) = (1 + 0.6 * heat, 1 + 0.15 * heat)
                 signals = DeviceSignals(temperature: 65 + 20 * heat)
+            case .timeSlices:
+                switch frame % 600 {
+                case 400..<467: competitors = 1
+                case 533..<600: competitors = 2
+                default: competitors = 0
+                }
+                if competitors ?? 0 > 0 { (computing, memory) = (1.2, 1.1) }
+                isStep = frame > 0 && [0, 400, 467, 533].contains(frame % 600)
             case .budgetStep:
                 isStep = frame > 0 && frame % 1000 == 0
             }

@@ -1,3 +1,33 @@
+/// Times at which a frame does not run because the scheduler gave its core to another program. Times are ms.
+///
+/// They do not grow with the frame as a slowdown does: a frame that is done before the first one loses nothing.
+public struct Stalls: Sendable, Equatable, Codable {
+    /// How long the frame runs before the first one.
+    public var first: Double
+    /// How long it runs between one and the next.
+    public var every: Double
+    /// How long one lasts.
+    public var duration: Double
+
+    public init(first: Double, every: Double, duration: Double) {
+        self.first = first
+        self.every = every
+        self.duration = duration
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case first = "first_ms"
+        case every = "every_ms"
+        case duration = "ms"
+    }
+
+    /// What passes until the frame has run for `time`.
+    func elapsed(_ time: Double) -> Double {
+        guard time > first else { return time }
+        return time + duration * (1 + ((time - first) / every).rounded(.down))
+    }
+}
+
 /// A frame of a trace: when it came, what it was allowed, and how fast the device was for it.
 ///
 /// One JSON object a line in a file. Fields that are missing have their usual value, unknown ones are ignored.
@@ -14,17 +44,21 @@ public struct TraceFrame: Sendable, Equatable, Codable {
     public var seeing: Double
     public var prefill: Double
     public var generate: Double
+    /// What other programs take of the frame's cores, beside the factors; `nil` is nothing.
+    public var stalls: Stalls?
     /// Tokens that the model says when nothing ends it.
     public var tokens: Int
     /// Whether the device, the load or the budgets change with this frame.
     public var isStep: Bool
     /// What the system showed when the frame arrived.
     public var signals: DeviceSignals?
+    /// Other programs that wanted a core when the frame was taken from the queue, where the system showed it.
+    public var competitors: Int?
 
     public init(
         arrival: Double, budget: Double?, source: Int = 0, isLive: Bool = false, question: QuestionType = .general,
-        seeing: Double = 1, prefill: Double = 1, generate: Double = 1, tokens: Int = 24, isStep: Bool = false,
-        signals: DeviceSignals? = nil
+        seeing: Double = 1, prefill: Double = 1, generate: Double = 1, stalls: Stalls? = nil, tokens: Int = 24,
+        isStep: Bool = false, signals: DeviceSignals? = nil, competitors: Int? = nil
     ) {
         self.arrival = arrival
         self.budget = budget
@@ -34,9 +68,11 @@ public struct TraceFrame: Sendable, Equatable, Codable {
         self.seeing = seeing
         self.prefill = prefill
         self.generate = generate
+        self.stalls = stalls
         self.tokens = tokens
         self.isStep = isStep
         self.signals = signals
+        self.competitors = competitors
     }
 
     private enum CodingKeys: String, CodingKey {
@@ -48,9 +84,11 @@ public struct TraceFrame: Sendable, Equatable, Codable {
         case seeing = "vision_slowdown"
         case prefill = "prefill_slowdown"
         case generate = "generate_slowdown"
+        case stalls
         case tokens
         case isStep = "step"
         case signals
+        case competitors
     }
 
     public init(from decoder: any Decoder) throws {
@@ -64,9 +102,11 @@ public struct TraceFrame: Sendable, Equatable, Codable {
             seeing: try values.decodeIfPresent(Double.self, forKey: .seeing) ?? 1,
             prefill: try values.decodeIfPresent(Double.self, forKey: .prefill) ?? 1,
             generate: try values.decodeIfPresent(Double.self, forKey: .generate) ?? 1,
+            stalls: try values.decodeIfPresent(Stalls.self, forKey: .stalls),
             tokens: try values.decodeIfPresent(Int.self, forKey: .tokens) ?? 24,
             isStep: try values.decodeIfPresent(Bool.self, forKey: .isStep) ?? false,
-            signals: try values.decodeIfPresent(DeviceSignals.self, forKey: .signals))
+            signals: try values.decodeIfPresent(DeviceSignals.self, forKey: .signals),
+            competitors: try values.decodeIfPresent(Int.self, forKey: .competitors))
     }
 }
 
@@ -104,6 +144,15 @@ public struct Trace: Sendable, Equatable {
                 ("generate_slowdown", frame.generate),
             ] where !(factor >= 0.001 && factor <= 1000) {
                 throw refuse(index, field, "\(factor)", "0.001 to 1000")
+            }
+            if let stalls = frame.stalls {
+                for (field, time, range) in [
+                    ("first_ms", stalls.first, 0...1e9), ("every_ms", stalls.every, 0.001...1e9),
+                    ("ms", stalls.duration, 0...1e6),
+                ] where !range.contains(time) {
+                    throw refuse(
+                        index, "\(field) of stalls", "\(time)", "\(range.lowerBound) to \(range.upperBound)")
+                }
             }
             guard (1...100_000).contains(frame.tokens) else {
                 throw refuse(index, "tokens", "\(frame.tokens)", "1 to 100000")

@@ -138,7 +138,12 @@ struct BudgetedAccuracy {
         let logger = Logger(label: "accuracy") { _ in SwiftLogNoOpLogHandler() }
         return Dictionary(
             uniqueKeysWithValues: Set(budgets).map {
-                ($0, FramePlanner(ladder: ladder, store: store, signals: { .sample() }, logger: logger))
+                (
+                    $0,
+                    FramePlanner(
+                        ladder: ladder, store: store, signals: { .sample() },
+                        competitors: { DeviceSignals.competitors() }, logger: logger)
+                )
             })
     }
 

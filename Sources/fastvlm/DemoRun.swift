@@ -47,7 +47,9 @@ struct DemoRun {
             DaemonConfiguration(model: DaemonConfiguration.Model(path: ""), watches: [watch]), engine: engine,
             planner: budget == nil
                 ? nil
-                : FramePlanner(ladder: engine.ladder, store: store, signals: { .sample() }, logger: logger),
+                : FramePlanner(
+                    ladder: engine.ladder, store: store, signals: { .sample() },
+                    competitors: { DeviceSignals.competitors() }, logger: logger),
             requiresFolders: true, logger: logger, onCommit: { continuation.yield($0) })
         let visitor = Visitor(
             pictures: pictures, folder: folder, watched: watched, isWatched: { service.counters.scans > 0 },

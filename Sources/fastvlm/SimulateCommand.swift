@@ -13,8 +13,8 @@ struct SimulateCommand: ParsableCommand {
             regret beside an oracle that knows the realized times, each fixed resolution, and a table without feedback.
 
             A recorded trace has one JSON object a line: {"arrival_ms": 0, "budget_ms": 800, "vision_slowdown": 1.1, \
-            "prefill_slowdown": 1, "generate_slowdown": 1, "tokens": 24}, and optionally source, live, question, step and \
-            signals.
+            "prefill_slowdown": 1, "generate_slowdown": 1, "tokens": 24}, and optionally source, live, question, step, \
+            signals, stalls and competitors.
             """)
 
     @Argument(help: ArgumentHelp("Recorded traces.", valueName: "trace"), completion: .document)

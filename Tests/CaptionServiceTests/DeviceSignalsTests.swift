@@ -13,6 +13,7 @@ import Testing
         places.thermal = folder.path + "/thermal"
         places.cores = folder.path + "/cpu"
         places.pressure = folder.path + "/pressure"
+        places.load = folder.path + "/loadavg"
         self.places = places
     }
 
@@ -49,5 +50,19 @@ import Testing
         try write("some avg10=101.0\n", "pressure/cpu")
         try write("", "pressure/memory")
         #expect(DeviceSignals.sample(places) == DeviceSignals())
+    }
+
+    @Test func theOthersThatWantACoreAreCounted() throws {
+        #expect(DeviceSignals.competitors(places) == nil)
+        try write("0.20 0.18 0.12 3/80 11206\n", "loadavg")
+        #expect(DeviceSignals.competitors(places) == 2)
+        try write("0.20 0.18 0.12 1/80 11206\n", "loadavg")
+        #expect(DeviceSignals.competitors(places) == 0)
+        for nonsense in [
+            "", "0.20 0.18", "1 2 3 4", "1 2 3 0/80 5", "1 2 3 -4/80 5", "1 2 3 x/80 5", "1 2 3 9999999/1 5",
+        ] {
+            try write(nonsense, "loadavg")
+            #expect(DeviceSignals.competitors(places) == (nonsense == "1 2 3 4" ? 3 : nil), "\(nonsense)")
+        }
     }
 }

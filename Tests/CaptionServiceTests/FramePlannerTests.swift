@@ -43,6 +43,43 @@ import Testing
         #expect(try planner(store).isProfiled)
     }
 
+    @Test func thePlannerIsToldWhoWantsACoreBeforeEachFrameWithABudget() throws {
+        let first = try planner(store)
+        for budget in [500.0, 1000, 5000] { for _ in 0..<3 { try answer(first, budget: budget) } }
+        let looks = Collected<Int>()
+        /// How many of 80 frames are begun on a device that became three times slower.
+        func begun(_ competitors: Int?) throws -> Int {
+            let planner = FramePlanner(
+                ladder: try PretendedDevice.ladder, store: store,
+                competitors: {
+                    looks.add(competitors ?? -1)
+                    return competitors
+                }, logger: .silent)
+            #expect(planner.isProfiled)
+            return (0..<90).count { index in
+                let frame = frame(budget: index < 10 ? 1e6 : 250)
+                guard case .run(let plan) = planner.plan(frame) else { return false }
+                planner.answered(
+                    PretendedDevice.report(frame.tasks, plan, caption: "x", slowdown: 3), frame, of: plan,
+                    isInTime: index < 10)
+                return index >= 10
+            }
+        }
+        // Where they are seen, their leaving would be too: few frames are sacrificed to find out.
+        let (blind, seeing) = (try begun(nil), try begun(2))
+        #expect(blind >= 8)
+        #expect((1...6).contains(seeing))
+        #expect(looks.all.count == 180)
+        let planner = FramePlanner(
+            ladder: try PretendedDevice.ladder, store: store,
+            competitors: {
+                looks.add(0)
+                return 0
+            }, logger: .silent)
+        _ = planner.plan(frame(budget: nil))
+        #expect(looks.all.count == 180)
+    }
+
     @Test func theLastFramesAreKeptAtTheEnd() throws {
         let planner = try planner(store)
         try answer(planner)

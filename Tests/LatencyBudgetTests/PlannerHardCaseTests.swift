@@ -112,6 +112,7 @@ import Testing
                     encoded: random.next() % 8 == 0 ? rung : nil)
                 request.waiting.add(pick())
                 planner.arrived(at: pick(), budget: pick())
+                planner.observe(competitors: count())
                 planner.observe(
                     DeviceSignals(
                         temperature: pick(), frequencyRatio: pick(), cpuPressure: pick(), memoryPressure: pick()))
@@ -128,6 +129,7 @@ import Testing
                     tokens: count(), of: plan, met: [true, false, nil][Int(random.next() % 3)], seen: pick())
                 #expect(planner.seeing.level.isFinite)
                 #expect(planner.residuals.margin.isFinite)
+                #expect(planner.companyResiduals.margin.isFinite)
                 #expect(planner.usualTokens.isFinite)
             }
             // And afterwards a usual frame is still planned in a usual way.

@@ -102,6 +102,7 @@ import Testing
             case .memoryHog: (frames[500..<1000], (1.2, 1.8))
             case .frequencyStep: (frames[1000..<2000], (1.5, 1.1))
             case .thermalRamp: (frames[700..<1300], (1.6, 1.15))
+            case .timeSlices: (frames[400..<467] + frames[533..<600], (1.2, 1.1))
             }
         #expect(abs(mean(calm, \.seeing) - 1) < 0.02)
         #expect(abs(mean(changed, \.seeing) / factor.0 - 1) < 0.02)

@@ -57,6 +57,7 @@ private enum Famine {
     private static func frame(_ index: Int, _ planner: inout Planner) {
         let now = Double(index) * 5000
         planner.arrived(at: now, budget: 4000)
+        planner.observe(competitors: index / 10 % 3)
         planner.observe(DeviceSignals(temperature: 60 + Double(index % 20), frequencyRatio: 1, cpuPressure: 3))
         var request = PlanRequest(
             arrival: now, budget: 1500 + Double(index % 7) * 1500, question: index % 4 == 0 ? .text : .general,
