@@ -494,8 +494,11 @@ def terminate(rounds):
     print(
         f"  {rounds} times SIGTERM under load: out within {slowest:.2f} s of at most 30 s; answers {totals}; accepted "
         f"{len(accepted)}, done {whole}, lost {lost}")
-    if lost or whole < len(accepted) or set(totals) - {"200", "202", "503", "closed"}:
+    if lost or whole < len(accepted):
         raise Failure("something was lost")
+    # 507: the spool is full, which the load of many rounds may bring about; such a frame was never accepted.
+    if set(totals) - {"200", "202", "503", "507", "closed"}:
+        raise Failure("an answer that nobody expects")
 
 
 # Live overload.
