@@ -50,10 +50,10 @@ public struct Picture: Sendable {
 }
 
 /// Samples that C allocated, with `FV_IMAGE_SLACK` readable bytes after them.
-final class PixelStorage: @unchecked Sendable {
-    // Invariant of @unchecked: nobody writes to the samples once they are here; `base` is only handed out for reading, and
-    // they are freed with the last owner.
-    let base: UnsafePointer<UInt8>
+final class PixelStorage: Sendable {
+    // Invariant of the pointer, which no actor guards: nobody writes to the samples once they are here, and they are freed with
+    // the last owner.
+    nonisolated(unsafe) let base: UnsafePointer<UInt8>
     let count: Int
 
     /// Takes over `base`, which `fv_pixels_allocate(count)` gave.

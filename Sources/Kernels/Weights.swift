@@ -28,12 +28,12 @@ public enum WeightElement: Sendable, Equatable {
 }
 
 /// A linear layer's weights `[outputs, inputs]` as they lie in a model file: floats row-major, quantized ones in panels.
-public struct LinearWeights: @unchecked Sendable {
-    // Invariant of @unchecked: nothing writes to the memory behind `base` and `groupScales`, and `owner` keeps it alive.
+public struct LinearWeights: Sendable {
     // Unsafe: weights are read where the file is mapped, without a copy.
-    let base: UnsafeRawPointer
+    // Invariant of both pointers, which no actor guards: nothing writes to what is behind them, and `owner` keeps it alive.
+    nonisolated(unsafe) let base: UnsafeRawPointer
     /// Of 4-bit weights, float16.
-    let groupScales: UnsafeRawPointer?
+    nonisolated(unsafe) let groupScales: UnsafeRawPointer?
     private let owner: any Sendable
     public let element: WeightElement
     public let outputs: Int
@@ -103,8 +103,9 @@ public struct LinearWeights: @unchecked Sendable {
     /// cost more than the memory.
     public func expanded() -> LinearWeights {
         guard element != .float32, !element.isQuantized else { return self }
-        let memory = OwnedFloats(count: outputs * inputs)
-        fv_f32_kernels_for(InstructionSet.best.isa).pointee.expand(base, element.code, memory.base, memory.count)
+        let memory = OwnedFloats(count: outputs * inputs) { target in
+            fv_f32_kernels_for(InstructionSet.best.isa).pointee.expand(base, element.code, target, outputs * inputs)
+        }
         return LinearWeights(
             base: UnsafeRawPointer(memory.base), owner: memory, element: .float32, outputs: outputs, inputs: inputs,
             bias: bias, scale: scale)
@@ -142,27 +143,27 @@ public struct DepthwiseWeights: Sendable {
     public func outputSize(_ n: Int) -> Int { (n + stride - 1) / stride }
 }
 
-/// Float memory that is written once, before anyone else sees it.
-final class OwnedFloats: @unchecked Sendable {
-    // Invariant of @unchecked: immutable after its creator has filled it.
-    let base: UnsafeMutablePointer<Float>
-    let count: Int
+/// Float memory aligned to 64 bytes, written once when it is made.
+final class OwnedFloats: Sendable {
+    // Invariant of the pointer, which no actor guards: what it points to is written inside `init` only, and freed in `deinit`.
+    nonisolated(unsafe) let base: UnsafePointer<Float>
 
-    init(count: Int) {
-        self.count = count
+    /// - Parameter fill: Writes all `count` of them.
+    init(count: Int, fill: (UnsafeMutablePointer<Float>) -> Void) {
         let bytes = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
-        base = bytes.bindMemory(to: Float.self, capacity: max(count, 1))
+        let floats = bytes.bindMemory(to: Float.self, capacity: max(count, 1))
+        fill(floats)
+        base = UnsafePointer(floats)
     }
 
     convenience init(_ values: [Float]) {
-        self.init(count: values.count)
-        values.withUnsafeBufferPointer { source in
-            guard let first = source.baseAddress else { return }
-            base.initialize(from: first, count: source.count)
+        self.init(count: values.count) { target in
+            values.withUnsafeBufferPointer { source in
+                guard let first = source.baseAddress else { return }
+                target.initialize(from: first, count: source.count)
+            }
         }
     }
 
-    deinit {
-        UnsafeMutableRawPointer(base).deallocate()
-    }
+    deinit { base.deallocate() }
 }

@@ -4,10 +4,7 @@ import Glibc
 ///
 /// The file must not shrink while it is mapped (the kernel answers a touch of a missing page with SIGBUS);
 /// models are replaced by rename, never rewritten in place.
-public final class MappedFile: @unchecked Sendable {
-    // Invariant of @unchecked: the mapping is read-only, made in `init` and unmapped in `deinit`; nothing changes
-    // in between.
-
+public final class MappedFile: Sendable {
     public let path: String
 
     /// Size of the file when it was mapped.
@@ -18,8 +15,9 @@ public final class MappedFile: @unchecked Sendable {
     let inode: UInt64
 
     // Unsafe: the mapping itself, `byteCount` bytes, until `deinit`.
+    // Invariant of the pointer, which no actor guards: the mapping is read-only, made in `init` and unmapped in `deinit`.
     /// The first byte.
-    let start: UnsafeRawPointer
+    nonisolated(unsafe) let start: UnsafeRawPointer
 
     /// How a part of the file is about to be read; a hint to the kernel.
     public enum Access: Sendable {

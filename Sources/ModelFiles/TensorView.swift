@@ -119,9 +119,9 @@ enum TensorStorage: Sendable {
 }
 
 /// Memory aligned to 64 bytes, written once when it is made.
-final class AlignedBytes: @unchecked Sendable {
-    // Invariant of @unchecked: written inside `init` only.
-    let start: UnsafeRawPointer
+final class AlignedBytes: Sendable {
+    // Invariant of the pointer, which no actor guards: what it points to is written inside `init` only, and freed in `deinit`.
+    nonisolated(unsafe) let start: UnsafeRawPointer
     private let count: Int
 
     init(count: Int, fill: (UnsafeMutableRawBufferPointer) -> Void) {

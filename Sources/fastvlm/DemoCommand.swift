@@ -95,6 +95,7 @@ struct DemoCommand: AsyncParsableCommand {
     private static func folder(_ path: String?) throws(CommandFailure) -> String {
         let files = FileManager.default
         guard let path else {
+            // mkdtemp puts a name of its own in the place of the six letters.
             var name = Array(files.temporaryDirectory.appending(path: "fastvlm-demo.XXXXXX").path.utf8CString)
             guard mkdtemp(&name) != nil else {
                 throw CommandFailure(

@@ -5,7 +5,7 @@ import Testing
 /// Every float32 kernel of every instruction set that runs here against the scalar reference, over sizes
 /// around the vector length and with outputs between canaries.
 @Suite struct F32KernelTests {
-    static let reference = fv_f32_kernels_for(FV_ISA_SCALAR)!.pointee
+    static let reference = fv_f32_kernels_for(FV_ISA_SCALAR).pointee
     static let widths = [1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 96, 100]
 
     func compare(
@@ -17,7 +17,7 @@ import Testing
         #expect(expected.isIntact, "scalar \(what) wrote outside its output")
         for isa in vectorSets {
             var got = Guarded(count)
-            got.write { run(fv_f32_kernels_for(isa)!.pointee, $0) }
+            got.write { run(fv_f32_kernels_for(isa).pointee, $0) }
             #expect(got.isIntact, "\(name(isa)) \(what) wrote outside its output")
             let apart = difference(got.values, expected.values)
             #expect(apart <= tolerance, "\(name(isa)) \(what): \(apart)")
@@ -61,7 +61,7 @@ import Testing
         let weights = numbers.floats(9 * channels)
         let bias = numbers.floats(channels)
         for isa in [FV_ISA_SCALAR] + vectorSets {
-            let kernels = fv_f32_kernels_for(isa)!.pointee
+            let kernels = fv_f32_kernels_for(isa).pointee
             var shape = fv_depthwise(
                 kernel: 3, stride: 2, multiplier: 1, channels: Int32(channels), in_height: Int32(height),
                 in_width: Int32(width), in_first_row: 0, gelu: 0)
@@ -166,7 +166,7 @@ import Testing
             var out = Guarded(x.count)
             out.write {
                 $0.update(from: x, count: x.count)
-                fv_f32_kernels_for(isa)!.pointee.scale_gelu($0, x.count, ones, 1, Int32(x.count))
+                fv_f32_kernels_for(isa).pointee.scale_gelu($0, x.count, ones, 1, Int32(x.count))
             }
             let worst = zip(out.values, exact).map { abs(Double($0) - $1) }.max() ?? 1
             #expect(worst < 2e-6, "\(name(isa))")
@@ -227,7 +227,7 @@ import Testing
         for element in [FV_F16, FV_BF16] {
             for isa in [FV_ISA_SCALAR] + vectorSets {
                 var out = Guarded(halves.count)
-                out.write { fv_f32_kernels_for(isa)!.pointee.expand(halves, element, $0, halves.count) }
+                out.write { fv_f32_kernels_for(isa).pointee.expand(halves, element, $0, halves.count) }
                 #expect(out.isIntact)
                 let expected = halves.map {
                     element == FV_F16 ? Float(Float16(bitPattern: $0)) : Float(bitPattern: UInt32($0) << 16)

@@ -36,7 +36,11 @@ struct Guarded {
     }
 
     mutating func write(_ body: (UnsafeMutablePointer<Float>) -> Void) {
-        memory.withUnsafeMutableBufferPointer { body($0.baseAddress! + Self.margin) }
+        memory.withUnsafeMutableBufferPointer { memory in
+            // The margins make it never empty.
+            guard let start = memory.baseAddress else { return }
+            body(start + Self.margin)
+        }
     }
 
     var values: [Float] { Array(memory[Self.margin..<Self.margin + count]) }
