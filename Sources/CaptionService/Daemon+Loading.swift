@@ -66,7 +66,7 @@ extension Daemon {
                 store: ProfileStore(
                     directory: budget.profileDirectory ?? ProfileStore.usualDirectory,
                     identity: .init(card.facts, threads: model.threads)),
-                signals: { .sample() }, competitors: { DeviceSignals.competitors() }, logger: logger)
+                device: .system, logger: logger)
         }
     }
 }

@@ -345,8 +345,7 @@ extension DaemonConfiguration {
     func usualPlanner(_ engine: any PictureEngine, _ logger: Logger) -> FramePlanner? {
         guard hasBudget else { return nil }
         return FramePlanner(
-            ladder: engine.ladder, missTarget: budget.missTarget, signals: { .sample() },
-            competitors: { DeviceSignals.competitors() }, logger: logger)
+            ladder: engine.ladder, missTarget: budget.missTarget, device: .system, logger: logger)
     }
 }
 

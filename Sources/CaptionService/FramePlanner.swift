@@ -71,8 +71,7 @@ public final class FramePlanner: Sendable {
 
     private let state: Mutex<State>
     private let clock = BudgetClock()
-    private let signals: @Sendable () -> DeviceSignals
-    private let competitors: @Sendable () -> Int?
+    private let device: DeviceSensors
     private let store: ProfileStore?
     private let logger: Logger
 
@@ -82,13 +81,10 @@ public final class FramePlanner: Sendable {
     /// - Parameters:
     ///   - missTarget: The share of frames that may be late.
     ///   - store: Where the device's profile is; what is learned without one is kept there. The default, nil, keeps nothing.
-    ///   - signals: Reads the state of the device, at most once a second.
-    ///   - competitors: Counts the other programs that want a core, before each frame with a budget; nil where the system
-    ///     does not show it.
+    ///   - device: Sees the device that is planned for. The default sees nothing.
     public init(
         ladder: Ladder, missTarget: Double = 0.01, store: ProfileStore? = nil,
-        signals: @escaping @Sendable () -> DeviceSignals = { DeviceSignals() },
-        competitors: @escaping @Sendable () -> Int? = { nil }, logger: Logger
+        device: DeviceSensors = .none, logger: Logger
     ) {
         let profile = store.flatMap { Self.load($0, ladder, logger) }
         let planner = Planner(
@@ -99,8 +95,7 @@ public final class FramePlanner: Sendable {
                 planner: planner, recorder: planner.isProfiled ? nil : ProfileRecorder(ladder: ladder),
                 lastArrival: .now))
         self.store = store
-        self.signals = signals
-        self.competitors = competitors
+        self.device = device
         self.logger = logger
     }
 
@@ -141,7 +136,7 @@ public final class FramePlanner: Sendable {
 
     /// Decides what to do with `frame` now.
     package func plan(_ frame: Frame) -> Decision {
-        let competitors = frame.tasks.followsBudget && frame.tasks.budget != nil ? competitors() : nil
+        let competitors = frame.tasks.followsBudget && frame.tasks.budget != nil ? device.competitors() : nil
         return state.withLock { state in
             let now = ContinuousClock.now
             observeSignals(&state, now)
@@ -196,7 +191,7 @@ public final class FramePlanner: Sendable {
     private func observeSignals(_ state: inout State, _ now: ContinuousClock.Instant) {
         if let last = state.lastSignals, now - last < .seconds(1) { return }
         state.lastSignals = now
-        state.planner.observe(signals())
+        state.planner.observe(device.signals())
     }
 
     /// Tells the planner of every arrival since the last frame, as if it had been told at once.

@@ -84,8 +84,7 @@ struct BudgetRun {
     ) throws {
         let logger = Logger(label: "budget") { _ in SwiftLogNoOpLogHandler() }
         let planner = FramePlanner(
-            ladder: ladder, missTarget: missTarget, store: store, signals: { .sample() },
-            competitors: { DeviceSignals.competitors() }, logger: logger)
+            ladder: ladder, missTarget: missTarget, store: store, device: .system, logger: logger)
         var tasks = tasks
         // The first frame after the start of a program is no frame of a camera: pages are touched for the first time.
         tasks.resolution = ladder.steps.first?.rung.width

@@ -141,8 +141,7 @@ struct BudgetedAccuracy {
                 (
                     $0,
                     FramePlanner(
-                        ladder: ladder, store: store, signals: { .sample() },
-                        competitors: { DeviceSignals.competitors() }, logger: logger)
+                        ladder: ladder, store: store, device: .system, logger: logger)
                 )
             })
     }

@@ -29,7 +29,7 @@ struct BudgetedReader {
         planner = FramePlanner(
             ladder: ladder,
             store: ProfileStore(directory: ProfileStore.usualDirectory, identity: reader.profileIdentity),
-            signals: { .sample() }, competitors: { DeviceSignals.competitors() }, logger: logger)
+            device: .system, logger: logger)
     }
 
     /// Does `tasks` for `picture`, whose budget began at `start`.

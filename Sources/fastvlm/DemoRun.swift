@@ -48,8 +48,7 @@ struct DemoRun {
             planner: budget == nil
                 ? nil
                 : FramePlanner(
-                    ladder: engine.ladder, store: store, signals: { .sample() },
-                    competitors: { DeviceSignals.competitors() }, logger: logger),
+                    ladder: engine.ladder, store: store, device: .system, logger: logger),
             requiresFolders: true, logger: logger, onCommit: { continuation.yield($0) })
         let visitor = Visitor(
             pictures: pictures, folder: folder, watched: watched, isWatched: { service.counters.scans > 0 },

@@ -47,8 +47,7 @@ import Testing
         let store = ProfileStore(directory: scratch.path + "/state", identity: profile.identity)
         try store.save(profile)
         let planner = FramePlanner(
-            ladder: ladder, missTarget: 0.01, store: store, signals: { .sample() },
-            competitors: { DeviceSignals.competitors() }, logger: .silent)
+            ladder: ladder, missTarget: 0.01, store: store, device: .system, logger: .silent)
         let engine = RecordingEngine(try FastVLMEngine(model), reference: reference)
         var configuration = DaemonConfiguration(model: .init(path: "/unused"), watches: [])
         for (index, budget) in budgets.enumerated() {

@@ -47,14 +47,18 @@ import Testing
         let first = try planner(store)
         for budget in [500.0, 1000, 5000] { for _ in 0..<3 { try answer(first, budget: budget) } }
         let looks = Collected<Int>()
-        /// How many of 80 frames are begun on a device that became three times slower.
-        func begun(_ competitors: Int?) throws -> Int {
-            let planner = FramePlanner(
-                ladder: try PretendedDevice.ladder, store: store,
+        func seeing(_ competitors: Int?) -> DeviceSensors {
+            DeviceSensors(
+                signals: { DeviceSignals() },
                 competitors: {
                     looks.add(competitors ?? -1)
                     return competitors
-                }, logger: .silent)
+                })
+        }
+        /// How many of 80 frames are begun on a device that became three times slower.
+        func begun(_ competitors: Int?) throws -> Int {
+            let planner = FramePlanner(
+                ladder: try PretendedDevice.ladder, store: store, device: seeing(competitors), logger: .silent)
             #expect(planner.isProfiled)
             return (0..<90).count { index in
                 let frame = frame(budget: index < 10 ? 1e6 : 250)
@@ -66,16 +70,12 @@ import Testing
             }
         }
         // Where they are seen, their leaving would be too: few frames are sacrificed to find out.
-        let (blind, seeing) = (try begun(nil), try begun(2))
-        #expect(blind >= 8)
-        #expect((1...6).contains(seeing))
+        let (unseen, seen) = (try begun(nil), try begun(2))
+        #expect(unseen >= 8)
+        #expect((1...6).contains(seen))
         #expect(looks.all.count == 180)
         let planner = FramePlanner(
-            ladder: try PretendedDevice.ladder, store: store,
-            competitors: {
-                looks.add(0)
-                return 0
-            }, logger: .silent)
+            ladder: try PretendedDevice.ladder, store: store, device: seeing(0), logger: .silent)
         _ = planner.plan(frame(budget: nil))
         #expect(looks.all.count == 180)
     }
