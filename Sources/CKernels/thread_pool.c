@@ -31,19 +31,23 @@ enum { MOST_PROOF = 4, TRUSTED = 32 };
 // A bit of `done`; the others count turns.
 #define CALLER_SLEEPS 0x80000000u
 
-// A loop's turns in one word, so that whoever takes one knows that it is still to be had: the next turn, how many there are,
-// and how many threads may take them, less one.
+// The turns of a loop that are one thread's to begin with, in one word, so that whoever takes one knows that it is still to be
+// had: the first that is left, the one behind the last, and how many threads may take them, less one.
 enum { TURN_BITS = 28 };
-#define MOST_TURNS ((1 << TURN_BITS) - 1024)
-#define TURNS(count, workers) ((uint64_t)(count) << TURN_BITS | (uint64_t)((workers)-1) << 2 * TURN_BITS)
-#define NEXT(turns) ((int32_t)((turns) & ((1 << TURN_BITS) - 1)))
-#define COUNT(turns) NEXT((turns) >> TURN_BITS)
+#define MOST_TURNS ((1 << TURN_BITS) - 1)
+#define TURNS(first, last, workers) \
+    ((uint64_t)(first) | (uint64_t)(last) << TURN_BITS | (uint64_t)((workers)-1) << 2 * TURN_BITS)
+#define FIRST(turns) ((int32_t)((turns) & ((1 << TURN_BITS) - 1)))
+#define LAST(turns) FIRST((turns) >> TURN_BITS)
 #define WORKERS(turns) ((int32_t)((turns) >> 2 * TURN_BITS) + 1)
+#define ONE_FIRST ((uint64_t)1)
+#define ONE_LAST ((uint64_t)1 << TURN_BITS)
 
 // What one thread polls lies apart from what another one writes.
 #define OWN_LINE _Alignas(64)
 
 struct worker {
+    OWN_LINE _Atomic uint64_t turns;   // those that it takes before others'
     OWN_LINE _Atomic uint32_t asleep;  // 1: it waits on this word
     _Atomic int64_t woken;             // ns; 0 once it has seen it
     _Atomic int64_t rests_until;       // ns; not woken before
@@ -60,8 +64,7 @@ struct worker {
 struct fv_thread_pool {
     OWN_LINE _Atomic uint32_t generation;  // one more for every loop; workers wait for it to change
     _Atomic bool stopping;
-    OWN_LINE _Atomic uint64_t turns;
-    _Atomic uint32_t done;                 // turns that workers took and have finished
+    OWN_LINE _Atomic uint32_t done;        // turns that workers took and have finished
     // Written while there is no turn to be had and none unfinished.
     OWN_LINE fv_loop_body body;
     void *context;
@@ -70,7 +73,7 @@ struct fv_thread_pool {
     _Atomic int64_t slept;                 // ns; since when it has waited for a worker
     int32_t threads;
     pthread_mutex_t callers;               // one loop at a time
-    struct worker worker[];
+    struct worker worker[];                // the first is the caller
 };
 
 static void pause_briefly(void) {
@@ -170,21 +173,30 @@ static bool runs_at_once(struct worker *self) {
     return self->proof >= self->wanted;
 }
 
+// Takes a turn: the thread's own from the first on, and when there is none, the last of another's. -1 if none is left.
+//
+// A loop over rows follows another over the same rows, so each thread finds in its cache what it wrote before, and its
+// neighbour's rows only where the two meet.
+static int32_t take(fv_thread_pool *pool, int32_t number) {
+    for (int32_t i = 0; i < pool->threads; i++) {
+        int32_t owner = number + i < pool->threads ? number + i : number + i - pool->threads;
+        _Atomic uint64_t *word = &pool->worker[owner].turns;
+        uint64_t turns = atomic_load_explicit(word, memory_order_relaxed);
+        while (FIRST(turns) < LAST(turns) && number < WORKERS(turns))
+            if (atomic_compare_exchange_weak_explicit(word, &turns, i == 0 ? turns + ONE_FIRST : turns - ONE_LAST,
+                                                      memory_order_acquire, memory_order_relaxed))
+                return i == 0 ? FIRST(turns) : LAST(turns) - 1;
+    }
+    return -1;
+}
+
 // Takes part in the loop, if there is a turn left.
 static void join_loop(struct worker *self) {
     fv_thread_pool *pool = self->pool;
-    uint64_t turns = atomic_load_explicit(&pool->turns, memory_order_relaxed);
-    do {
-        if (NEXT(turns) >= COUNT(turns) || self->number >= WORKERS(turns)) return;
-    } while (!atomic_compare_exchange_weak_explicit(
-        &pool->turns, &turns, turns + 1, memory_order_acquire, memory_order_relaxed));
-    // Until the turn is reported as done the loop cannot end.
     uint32_t taken = 0;
-    do {
-        pool->body(pool->context, NEXT(turns), self->number);
-        taken++;
-        turns = atomic_fetch_add_explicit(&pool->turns, 1, memory_order_relaxed);
-    } while (NEXT(turns) < COUNT(turns));
+    // Until the turns taken are reported as done the loop cannot end.
+    for (int32_t turn; (turn = take(pool, self->number)) >= 0; taken++) pool->body(pool->context, turn, self->number);
+    if (taken == 0) return;
     if (!(atomic_fetch_add_explicit(&pool->done, taken, memory_order_acq_rel) & CALLER_SLEEPS)) return;
     futex_wake(&pool->done);
     // The caller waited for this one. If another program was the cause, it will be so again: a turn that is held while its
@@ -299,16 +311,13 @@ void fv_thread_pool_run(fv_thread_pool *pool, int32_t count, int32_t workers, fv
     atomic_store_explicit(&pool->core, sched_getcpu(), memory_order_relaxed);
     atomic_store_explicit(&pool->caller, this_thread(), memory_order_relaxed);
     atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->turns, TURNS(count, workers), memory_order_release);
+    for (int64_t i = 0; i < workers; i++)
+        atomic_store_explicit(&pool->worker[i].turns, TURNS(count * i / workers, count * (i + 1) / workers, workers),
+                              memory_order_release);
     atomic_fetch_add(&pool->generation, 1);
     wake_sleepers(pool, workers);
     uint32_t left = (uint32_t)count;
-    for (;;) {
-        int32_t i = NEXT(atomic_fetch_add_explicit(&pool->turns, 1, memory_order_relaxed));
-        if (i >= count) break;
-        body(context, i, 0);
-        left--;
-    }
+    for (int32_t turn; (turn = take(pool, 0)) >= 0; left--) body(context, turn, 0);
     // What is left, workers have taken; one that has not come yet is not waited for.
     for (int spin = 0;;) {
         uint32_t done = atomic_load_explicit(&pool->done, memory_order_acquire);

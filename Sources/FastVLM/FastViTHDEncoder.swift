@@ -108,7 +108,8 @@ final class FastViTHDEncoder {
             if let downsample = stage.downsample {
                 size = (Self.halved(size.height), Self.halved(size.width))
                 let smaller = map(spare, stage.width)
-                compute.downsample(x, depthwise: downsample.depthwise, pointwise: downsample.pointwise, into: smaller)
+                compute.downsample(
+                    x, depthwise: downsample.depthwise, pointwise: downsample.pointwise, into: smaller, hidden: hidden)
                 swap(&current, &spare)
                 x = smaller
             }

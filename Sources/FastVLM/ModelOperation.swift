@@ -118,10 +118,11 @@ extension FastVLMModel {
         let out = first.outputSize(side)
         let channels = pointwise.outputs
         let map = FeatureMap(height: out, width: out, channels: channels)
+        let hidden = FloatStorage(count: out * out * pointwise.inputs)
         return ModelOperation(
             name: name, kind: .product, size: "\(out) x \(out) x \(channels)", element: pointwise.element,
             multiplyAdds: out * out * channels * (first.kernel * first.kernel + pointwise.inputs), count: 1,
-            run: { $0.downsample(x, depthwise: first, pointwise: pointwise, into: map) })
+            run: { $0.downsample(x, depthwise: first, pointwise: pointwise, into: map, hidden: hidden) })
     }
 
     private static func convFFN(_ name: String, side: Int, _ weights: ConvFFNWeights, count: Int) -> ModelOperation {

@@ -81,7 +81,7 @@ extension Compute {
             panels: 0..<Int(fv_quant_panels(Int32(weights.outputs))))
     }
 
-    /// ``convFFN`` with 8-bit weights, by bands of rows: the convolution's rows, two at a time, become 8-bit numbers while
+    /// ``convFFN`` with 8-bit weights, by bands of rows: the convolution's rows, some at a time, become 8-bit numbers while
     /// they are in cache, and then all layers run over some pixels at a time.
     func quantizedConvFFN(_ input: FeatureMap, _ weights: ConvFFNWeights, into output: FeatureMap) {
         let (width, channels) = (output.width, output.channels)
@@ -92,17 +92,19 @@ extension Compute {
         let turns = max(2, (output.height + cached * pool.threads - 1) / (cached * pool.threads))
         let bands = min(output.height, turns * pool.threads)
         let band = (output.height + bands - 1) / bands
-        let floats = 2 * width * channels
+        // The convolution copies its window for each call: the more rows at once the better, as long as they stay in cache.
+        let rowsAtOnce = min(8, max(2, 128 * 1024 / max(1, width * channels) / 2 * 2))
+        let floats = rowsAtOnce * width * channels
         let mlpFloats = (fv_i8_mlp_scratch(Int32(weights.expand.outputs)) + 3) / 4
         let memory = scratch((floats + 15) / 16 * 16 + mlpFloats)
         pool.loop(bands) { index, worker in
             let rows = output.height * index / bands..<output.height * (index + 1) / bands
             let quantized = self.rows(of: worker, count: band * width, shape)
-            for first in stride(from: rows.lowerBound, to: rows.upperBound, by: 2) {
-                let pair = first..<min(first + 2, rows.upperBound)
-                depthwise(input, weights.depthwise, rows: pair, into: memory[worker].base, gelu: false)
+            for first in stride(from: rows.lowerBound, to: rows.upperBound, by: rowsAtOnce) {
+                let some = first..<min(first + rowsAtOnce, rows.upperBound)
+                depthwise(input, weights.depthwise, rows: some, into: memory[worker].base, gelu: false)
                 var view = quantized.rows(from: (first - rows.lowerBound) * width)
-                quantKernels.quantize_rows(memory[worker].base, channels, Int32(pair.count * width), &view)
+                quantKernels.quantize_rows(memory[worker].base, channels, Int32(some.count * width), &view)
             }
             let pixels = rows.lowerBound * width..<rows.upperBound * width
             let residual = input.pixels.rows(pixels)

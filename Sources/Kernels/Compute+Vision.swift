@@ -96,13 +96,21 @@ extension Compute {
     }
 
     /// Between two stages: 7x7 stride 2 with two outputs a channel, GELU, 1x1, GELU.
+    ///
+    /// - Parameter hidden: Storage for maps with few pixels, whose layers run one after the other: pixels * channels floats.
     public func downsample(
-        _ input: FeatureMap, depthwise first: DepthwiseWeights, pointwise: LinearWeights, into output: FeatureMap
+        _ input: FeatureMap, depthwise first: DepthwiseWeights, pointwise: LinearWeights, into output: FeatureMap,
+        hidden: FloatStorage
     ) {
         precondition(
             first.multiplier * first.channels == pointwise.inputs && pointwise.outputs == output.channels
                 && output.height == first.outputSize(input.height) && output.width == first.outputSize(input.width),
             "downsampling shapes")
+        guard tilesPay(output, weightCount: pointwise.inputs * pointwise.outputs) else {
+            let middle = FeatureMap(hidden, height: output.height, width: output.width, channels: pointwise.inputs)
+            depthwise(input, first, into: middle, gelu: true)
+            return linear(middle.pixels, pointwise, into: output.pixels, ending: LinearEnding(gelu: true))
+        }
         tiles(output, channels: pointwise.inputs, floats: pointwise.inputs) { rows, pixels, worker, memory in
             let middle = Matrix(memory, rows: pixels.count, columns: pointwise.inputs)
             depthwise(input, first, rows: rows, into: middle.base, gelu: true)

@@ -20,6 +20,25 @@ import Testing
         }
     }
 
+    /// One loop after another over the same rows finds each thread's in its own cache.
+    @Test(.enabled(if: Cores.allowed.count > 1))
+    func aThreadsTurnsLieTogether() throws {
+        let pool = try #require(fv_thread_pool_create(2))
+        defer { fv_thread_pool_destroy(pool) }
+        var shared = 0
+        let end = ContinuousClock.now + .seconds(60)
+        while shared < 50, ContinuousClock.now < end {
+            let turns = Turns(64, microseconds: 20)
+            turns.take(on: pool, workers: 2)
+            // At most: the caller's half, what the worker took of it, the worker's half, what the caller took of that.
+            let changes = zip(turns.workers, turns.workers.dropFirst()).count { $0 != $1 }
+            #expect(changes <= 2, "\(turns.workers)")
+            if changes > 0 { shared += 1 }
+            if turns.workers.contains(1) { #expect(turns.workers[32] == 1) }
+        }
+        #expect(shared == 50)
+    }
+
     @Test func loopsOfSeveralCallersDoNotMix() throws {
         let pool = try #require(fv_thread_pool_create(3))
         defer { fv_thread_pool_destroy(pool) }
