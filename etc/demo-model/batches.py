@@ -38,18 +38,28 @@ class Pool:
 
     def __init__(self, directory):
         self.directory, self.pixels, self.labels = directory, [], []
+        self.empty = []  # numbers of the pictures without a panel
         self.refresh()
 
     def refresh(self):
         while os.path.exists(name := os.path.join(self.directory, f"{len(self.pixels):04d}.json")):
             self.pixels.append(np.load(name.replace(".json", ".npy"), mmap_mode="r"))
             with open(name) as f: self.labels.append(json.load(f))
+            first = PICTURES * (len(self.labels) - 1)
+            self.empty += [first + i for i, l in enumerate(self.labels[-1]) if not l["scene"]["panel"]]
 
     def __len__(self):
         return len(self.pixels) * PICTURES
 
     def picture(self, i):
         return self.pixels[i // PICTURES][i % PICTURES], self.labels[i // PICTURES][i % PICTURES]
+
+    def draw(self, rng, n, empty):
+        """Numbers of n pictures, of which a share of `empty` more than the scenes have is without a panel."""
+        drawn = rng.integers(0, len(self), n)
+        other = rng.random(n) < empty
+        if self.empty and other.any(): drawn[other] = rng.choice(self.empty, int(other.sum()))
+        return drawn
 
 
 def window(rng, label, wide):
@@ -86,13 +96,33 @@ def picture(pixels, view, resolution, smooth):
     return np.asarray(part.resize((resolution, resolution), Image.BICUBIC if smooth else Image.BILINEAR, box=box))
 
 
+def rosette(rng, pixels):
+    """The picture folded around a point, as petals, spokes and wheels are: every sector shows the same one, mirrored."""
+    side = pixels.shape[0]
+    y, x = np.mgrid[:side, :side] - rng.uniform(0.2, 0.8, (2, 1, 1)) * side
+    sector = 2 * np.pi / int(rng.integers(3, 14))
+    angle = (np.arctan2(y, x) + rng.uniform(0, sector) + rng.uniform(0, 0.3) * np.hypot(x, y) / side) % sector
+    angle, reach = np.minimum(angle, sector - angle) + rng.uniform(0, 2 * np.pi), np.hypot(x, y)
+    fold = lambda v: np.abs((v.astype(int) + side) % (2 * side) - side).clip(0, side - 1)
+    return pixels[fold(reach * np.sin(angle)), fold(reach * np.cos(angle))]
+
+
+def before_a_haze(rng, near, far):
+    """One picture in a blurred outline before another that is out of focus, as a lens close to a thing shows it."""
+    side = near.shape[0]
+    coarse = Image.fromarray(far).resize((int(rng.integers(2, 8)),) * 2, Image.BOX).resize((side, side), Image.BICUBIC)
+    y, x = np.mgrid[:side, :side] / side - rng.uniform(0.3, 0.7, (2, 1, 1))
+    lobes, depth = int(rng.integers(2, 9)), rng.uniform(0, 0.4)
+    edge = rng.uniform(0.2, 0.6) * (1 + depth * np.cos(lobes * np.arctan2(y, x) + rng.uniform(0, 6)))
+    mask = (1 / (1 + np.exp((np.hypot(x, y) - edge) * rng.uniform(20, 120))))[..., None]
+    return (near * mask + np.asarray(coarse) * (1 - mask)).astype(np.uint8)
+
+
 def mixed(rng, pixels, pool, resolution):
     """A picture without a panel, mixed with others without one: as full of edges as a photograph, and still no panel."""
     def other():
-        while True:
-            raw, label = pool.picture(int(rng.integers(len(pool))))
-            if not label["scene"]["panel"]:
-                return picture(raw, window(rng, label, float(rng.random())), resolution, False)
+        raw, label = pool.picture(pool.empty[int(rng.integers(len(pool.empty)))])
+        return picture(raw, window(rng, label, float(rng.random())), resolution, False)
 
     a = pixels
     for _ in range(int(rng.integers(1, 4))):
@@ -108,6 +138,8 @@ def mixed(rng, pixels, pool, resolution):
             small = np.asarray(Image.fromarray(np.ascontiguousarray(a)).resize((-(-resolution // n),) * 2, Image.BILINEAR))
             row = np.concatenate([small if rng.random() < 0.5 else small[:, ::-1] for _ in range(n)], 1)
             a = np.concatenate([row if rng.random() < 0.5 else row[::-1] for _ in range(n)], 0)[:resolution, :resolution]
+    if rng.random() < 0.2: a = rosette(rng, a)
+    if rng.random() < 0.2: a = before_a_haze(rng, np.ascontiguousarray(a), other())
     return np.ascontiguousarray(a)
 
 

@@ -36,6 +36,9 @@ PHASES = [
 ]
 VIEWS, LESSONS = 300, 5  # batches that a rank's encoder sees before the decoder learns from them, so many times each
 TELLING = 8.0  # weight of the text beside the maps' losses
+# Share of pictures without a panel beyond those that the scenes have: where little can be made out, whatever is
+# round, bright or edged has to be seen often without a panel about it.
+EMPTY = {64: 0.0, 128: 0.2, 192: 0.06, 256: 0.04, 320: 0.04, 384: 0.04}
 BATCH = {64: 32, 128: 24, 192: 16, 256: 12, 320: 8, 384: 6}  # pictures a rank and step
 PEAK, WARM, LAST = 1.5e-3, 150, 40_000  # learning rate; steps of its rise in each act; pictures of its fall at the end
 
@@ -188,7 +191,7 @@ def look(model, pool, text, rng, rounds, device):
         resolution = int(rng.choice([128, 192, 256, 320, 384], p=[0.15, 0.25, 0.25, 0.15, 0.2]))
         n = 16 if resolution <= 256 else 8
         widths = np.where(rng.random(n) < 0.4, 1.0, rng.uniform(0, 0.3 if resolution == 128 else 0.9, n))
-        data, labels = batches.batch(pool, rng.integers(0, len(pool), n), resolution, widths, text, rng, 0)
+        data, labels = batches.batch(pool, pool.draw(rng, n, EMPTY[resolution]), resolution, widths, text, rng, 0)
         pixels = data["pixels"].to(device).permute(0, 3, 1, 2).float() / 255
         x = model.encoder(pixels.contiguous(memory_format=torch.channels_last))[-1]
         out.append((x.flatten(2).transpose(1, 2).contiguous(), [l for l, _ in labels], resolution))
@@ -291,7 +294,7 @@ def work(a, rank):
             n = 16  # counted alike on every rank
         else:
             if step % 50 == 0: pool.refresh()
-            indices = rng.integers(0, len(pool), n)
+            indices = pool.draw(rng, n, EMPTY[resolution])
             widths = np.where(rng.random(n) < phase[3], 1.0, rng.uniform(0, phase[2], n))
             if resolution == 128: widths = np.where(rng.random(n) < 0.5, widths, rng.uniform(0, min(0.3, phase[2]), n))
             if resolution == 64: widths = np.where(rng.random(n) < 0.8, -1.0, 0.0)  # digits, large
