@@ -51,8 +51,8 @@ public struct Picture: Sendable {
 
 /// Samples that C allocated, with `FV_IMAGE_SLACK` readable bytes after them.
 final class PixelStorage: Sendable {
-    // Invariant of the pointer, which no actor guards: nobody writes to the samples once they are here, and they are freed with
-    // the last owner.
+    // Unsafe: the samples lie where C put them, without a copy. Invariant of the pointer, which no actor guards: nobody
+    // writes to them once they are here, and they are freed with the last owner.
     nonisolated(unsafe) let base: UnsafePointer<UInt8>
     let count: Int
 

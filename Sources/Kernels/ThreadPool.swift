@@ -4,8 +4,8 @@ internal import CKernels
 public final class ThreadPool: Sendable {
     /// The threads that a loop runs on, the caller's included.
     public let threads: Int
-    // Invariant of the pointer, which no actor guards: it never changes until `deinit`, and what it points to takes one loop
-    // at a time under its own lock.
+    // Unsafe: the pool is C's. Invariant of the pointer, which no actor guards: it never changes until `deinit`, and what it
+    // points to takes one loop at a time under its own lock.
     private nonisolated(unsafe) let pool: OpaquePointer
 
     /// Starts `threads - 1` threads. Throws ``KernelError`` where the system refuses them.

@@ -29,10 +29,11 @@ public enum WeightElement: Sendable, Equatable {
 
 /// A linear layer's weights `[outputs, inputs]` as they lie in a model file: floats row-major, quantized ones in panels.
 public struct LinearWeights: Sendable {
-    // Unsafe: weights are read where the file is mapped, without a copy.
-    // Invariant of both pointers, which no actor guards: nothing writes to what is behind them, and `owner` keeps it alive.
+    // Unsafe: weights are read where the file is mapped, without a copy. Invariant of the pointer, which no actor guards:
+    // nothing writes to what is behind it, and `owner` keeps it alive.
     nonisolated(unsafe) let base: UnsafeRawPointer
     /// Of 4-bit weights, float16.
+    // Unsafe: as `base`, from the same owner. Invariant of the pointer: the same.
     nonisolated(unsafe) let groupScales: UnsafeRawPointer?
     private let owner: any Sendable
     public let element: WeightElement
@@ -145,7 +146,8 @@ public struct DepthwiseWeights: Sendable {
 
 /// Float memory aligned to 64 bytes, written once when it is made.
 final class OwnedFloats: Sendable {
-    // Invariant of the pointer, which no actor guards: what it points to is written inside `init` only, and freed in `deinit`.
+    // Unsafe: Swift's arrays are not aligned so. Invariant of the pointer, which no actor guards: what it points to is written
+    // inside `init` only, and freed in `deinit`.
     nonisolated(unsafe) let base: UnsafePointer<Float>
 
     /// - Parameter fill: Writes all `count` of them.

@@ -14,9 +14,9 @@ public final class MappedFile: Sendable {
     let device: UInt64
     let inode: UInt64
 
-    // Unsafe: the mapping itself, `byteCount` bytes, until `deinit`.
-    // Invariant of the pointer, which no actor guards: the mapping is read-only, made in `init` and unmapped in `deinit`.
     /// The first byte.
+    // Unsafe: the mapping itself, `byteCount` bytes. Invariant of the pointer, which no actor guards: the mapping is
+    // read-only, made in `init` and unmapped in `deinit`.
     nonisolated(unsafe) let start: UnsafeRawPointer
 
     /// How a part of the file is about to be read; a hint to the kernel.

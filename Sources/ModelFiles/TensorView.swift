@@ -120,7 +120,8 @@ enum TensorStorage: Sendable {
 
 /// Memory aligned to 64 bytes, written once when it is made.
 final class AlignedBytes: Sendable {
-    // Invariant of the pointer, which no actor guards: what it points to is written inside `init` only, and freed in `deinit`.
+    // Unsafe: Swift's arrays are not aligned so. Invariant of the pointer, which no actor guards: what it points to is written
+    // inside `init` only, and freed in `deinit`.
     nonisolated(unsafe) let start: UnsafeRawPointer
     private let count: Int
 

@@ -96,7 +96,8 @@ struct DemoCommand: AsyncParsableCommand {
         let files = FileManager.default
         guard let path else {
             // mkdtemp puts a name of its own in the place of the six letters.
-            var name = Array(files.temporaryDirectory.appending(path: "fastvlm-demo.XXXXXX").path.utf8CString)
+            let template = "fastvlm-demo." + String(repeating: "X", count: 6)
+            var name = Array(files.temporaryDirectory.appending(path: template).path.utf8CString)
             guard mkdtemp(&name) != nil else {
                 throw CommandFailure(
                     .setup, "Cannot make a folder for temporary files: set TMPDIR, or name one with --keep.")
