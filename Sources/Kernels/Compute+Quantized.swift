@@ -15,25 +15,22 @@ public struct LinearTask {
 
 /// Products of quantized weights: activations become 8-bit numbers row by row as they come.
 extension Compute {
-    /// Runs several linear layers on the same input. With quantized weights the input is quantized once and all
-    /// outputs are shared out in one loop.
+    /// Runs several linear layers on the same input. With quantized weights, of 8 bits or of 4, the input is quantized
+    /// once, with as many scales as the one that wants the most, and all outputs are shared out in one loop.
     public func linear(_ x: Matrix, _ tasks: [LinearTask]) {
         linear(x, tasks) { _ in }
     }
 
     /// The same after `prepare` has filled `x`: it is called for some rows at a time on the thread that quantizes them.
     func linear(_ x: Matrix, _ tasks: [LinearTask], prepare: (Range<Int>) -> Void) {
-        guard let first = tasks.first, x.rows > 0 else { return }
-        let isAlike = tasks.allSatisfy {
-            $0.weights.element == first.weights.element && $0.weights.activationGroup == first.weights.activationGroup
-        }
+        guard !tasks.isEmpty, x.rows > 0 else { return }
         let grain = max(1, 16384 / max(x.columns, 1))
-        guard first.weights.element.isQuantized, isAlike else {
+        guard tasks.allSatisfy({ $0.weights.element.isQuantized }) else {
             split(x.rows, grain: grain) { rows, _ in prepare(rows) }
             for task in tasks { linear(x, task.weights, into: task.out, ending: task.ending) }
             return
         }
-        let shape = QuantizedRows.Shape(columns: x.columns, for: first.weights)
+        let shape = QuantizedRows.Shape(columns: x.columns, for: tasks.lazy.map(\.weights))
         let quantized = sharedRows.reserve(rows: x.rows, shape)
         split(x.rows, grain: grain) { rows, _ in
             prepare(rows)
@@ -72,7 +69,7 @@ extension Compute {
     /// All outputs of all rows of `x` on the calling thread, which is `worker`.
     func quantizedProduct(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, _ ending: LinearEnding, worker: Int)
     {
-        let shape = QuantizedRows.Shape(columns: x.columns, for: weights)
+        let shape = QuantizedRows.Shape(columns: x.columns, for: CollectionOfOne(weights))
         let quantized = rows(of: worker, count: x.rows, shape)
         var view = quantized.rows(from: 0)
         quantKernels.quantize_rows(x.base, x.columns, Int32(x.rows), &view)
@@ -85,7 +82,7 @@ extension Compute {
     /// they are in cache, and then all layers run over some pixels at a time.
     func quantizedConvFFN(_ input: FeatureMap, _ weights: ConvFFNWeights, into output: FeatureMap) {
         let (width, channels) = (output.width, output.channels)
-        let shape = QuantizedRows.Shape(columns: channels, for: weights.expand)
+        let shape = QuantizedRows.Shape(columns: channels, for: CollectionOfOne(weights.expand))
         // The more rows, the fewer are read twice for their neighbours; their 8-bit numbers should stay in a core's
         // second-level cache, and every thread should have as many bands as the others, several where that is possible.
         let cached = max(1, 384 * 1024 / max(1, width * shape.stride))

@@ -4,7 +4,7 @@ internal import CKernels
 struct QuantizedRows {
     private var storage = ByteStorage(count: 0)
 
-    /// How rows of `columns` values are laid out for weights of `element`.
+    /// How rows of `columns` values are laid out.
     struct Shape: Equatable {
         let columns: Int
         /// Columns that share a scale.
@@ -14,10 +14,14 @@ struct QuantizedRows {
         /// Bytes of a row.
         let stride: Int
 
-        init(columns: Int, for weights: LinearWeights) {
+        /// For products with all of `weights`: 8-bit ones take any scales, 4-bit ones a scale each `FV_GROUP` columns.
+        init(columns: Int, for weights: some Sequence<LinearWeights>) {
             self.columns = columns
-            stride = Int(fv_quant_columns(Int32(columns)))
-            group = weights.element == .int4 ? Int(FV_GROUP) : weights.activationGroup ?? stride
+            let stride = Int(fv_quant_columns(Int32(columns)))
+            self.stride = stride
+            group = weights.reduce(stride) {
+                min($0, $1.element == .int4 ? Int(FV_GROUP) : $1.activationGroup ?? stride)
+            }
             groups = Int(fv_quant_groups(Int32(columns), Int32(group)))
         }
     }

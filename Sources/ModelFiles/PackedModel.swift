@@ -31,8 +31,9 @@
 /// | `int4` | U8, two values a byte, in panels (`WeightPacking.int4Shape`) | absent |
 ///
 /// `int4` also has `NAME.group_scale`, F16 (`WeightPacking.int4ScaleShape`): one for each output and 32 inputs. It is
-/// for the decoder's matrices only; the others of an `int4` model are stored as in `int8`. In both, the pointwise
-/// steps of the stem and between stages and the squeeze-excite stay BF16. `quant_kernels.h` has the panels' layout to the byte.
+/// for the decoder's matrices only, and not for all of them: the others of an `int4` model are stored as in `int8`. A
+/// reader takes each matrix as its element says. In both, the pointwise steps of the stem and between stages and the
+/// squeeze-excite stay BF16. `quant_kernels.h` has the panels' layout to the byte.
 ///
 /// **Digest**: SHA-256 of the whole file with the 64 digits of the digest replaced by `0`.
 ///

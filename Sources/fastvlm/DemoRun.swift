@@ -112,12 +112,13 @@ struct DemoRun {
         let time =
             budget.map { "Each picture is to be answered within \(number($0, digits: 0)) ms." }
             ?? "There is no limit of time."
-        let what =
-            isBundled
-            ? """
-            \(model.name) is a small model of the project's own: it reads the front panels of machines and nothing else, \
-            and misreads about one display in sixteen.
-            """ : "\(model.name), \(model.precision.rawValue)."
+        var what = "\(model.name), \(model.precision.rawValue)."
+        if isBundled {
+            what = "\(model.name) is a small model of the project's own: it reads the front panels of machines and nothing "
+            // The bundled model states exact answers in per cent.
+            let right = (model.identity.accuracy ?? []).map(\.general).max()
+            what += right.map { "else, and answers \(number($0, digits: 0)) of 100 questions right." } ?? "else."
+        }
         return Console.printable(
             "\(what)\nA folder is watched as fastvlmd does it, and pictures are dropped in. \(time)")
     }

@@ -101,6 +101,23 @@ import Testing
         #expect(target.names == [])
     }
 
+    @Test func fourBitsAreForWhatBearsThem() throws {
+        let path = target["model.fastvlm"]
+        try PackedModel.write(from: model, to: path, precision: .int4)
+        let packed = try PreparedModel.open(path: path)
+        #expect(packed.precision == .int4)
+        func element(_ name: String) throws -> TensorElement { try packed.tensor(name + ".weight").element }
+        for part in ["attention.q", "attention.k", "mlp.gate", "mlp.up", "mlp.down"] {
+            #expect(try element("text.layers.1.\(part)") == .u8, "\(part)")
+        }
+        for part in ["attention.v", "attention.o"] {
+            #expect(try element("text.layers.1.\(part)") == .i8, "\(part)")
+        }
+        #expect(try element("text.embedding") == .u8 && element("projector.0") == .i8)
+        #expect(try element("vision.stem.2") == .bf16)
+        #expect(try PackedModel.verify(path: path).precision == .int4)
+    }
+
     private func origin(
         source: String = "https://hub.example/a/b", revision: String = "main",
         sha256: String = String(repeating: "a", count: 64), byteCount: Int = 1, count: Int = 1
