@@ -76,7 +76,8 @@ extension FastVLMModel {
     private func decoderOperations(rows: Int, context: Int, name: String) -> [ModelOperation] {
         let text = decoder.configuration
         var list: [ModelOperation] = []
-        if let layer = decoder.layers.first {
+        // The last stands for all: the first ones may be kept in more bits.
+        if let layer = decoder.layers.last {
             let layers = decoder.layers.count
             list.append(
                 Self.product("\(name) q, k, v", rows: rows, [layer.query, layer.key, layer.value], count: layers))

@@ -42,8 +42,8 @@ struct BudgetRunReport {
         var before: Int
         var beside: Int
         var after: Int
-        /// Frames until the side was the hog's for the first time, and until it was again what it is afterwards; nil
-        /// where it did not differ.
+        /// Frames until the side was the hog's for the first time, and until it was again what it was before or is
+        /// afterwards, whichever is smaller; nil where it did not differ.
         var framesDown: Int?
         var framesUp: Int?
 
@@ -116,7 +116,7 @@ struct BudgetRunReport {
         return Following(
             budgetMs: budget, part: part, before: high, beside: low, after: end,
             framesDown: low < high ? hog.firstIndex { $0 <= low } : nil,
-            framesUp: end > low ? after.firstIndex { $0 >= end } : nil)
+            framesUp: min(high, end) > low ? after.firstIndex { $0 >= min(high, end) } : nil)
     }
 
     var errors: [PhaseError] {

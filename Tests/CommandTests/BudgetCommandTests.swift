@@ -79,6 +79,41 @@ import Testing
         #expect(followed["frames_down"] == nil)
     }
 
+    @Test func followingIsReadFromTheLog() async throws {
+        let folder = try TemporaryFolder()
+        func frames(part: Int, _ sides: [(phase: String, [Int])]) -> String {
+            sides.flatMap { phase, sides in sides.map { (phase, $0) } }.enumerated().map { index, frame in
+                """
+                {"budget_ms":60000,"part":\(part),"frame":\(index),"phase":"\(frame.0)","ms":1,"resolution":\(frame.1),\
+                "reason":"budget","met":true,"tokens":8}\n
+                """
+            }.joined()
+        }
+        let hog = [320, 320] + [Int](repeating: 256, count: 8)
+        try folder.write(
+            // Up to what it was before, and later above it, where it stays.
+            frames(
+                part: 0,
+                [
+                    ("before", [Int](repeating: 320, count: 10)), ("hog", hog),
+                    ("after", [256, 256, 256] + [320, 320] + [Int](repeating: 384, count: 20)),
+                ])
+                // Never as high again as it was.
+                + frames(
+                    part: 1,
+                    [
+                        ("before", [Int](repeating: 384, count: 10)), ("hog", hog),
+                        ("after", [256] + [Int](repeating: 320, count: 20)),
+                    ]), to: "frames.jsonl")
+        let ending = try await budget(
+            folder, "--budgets", "60000", "--frames", "3", "--json", "--log", folder["frames.jsonl"])
+        try #require(ending.status == 0, "\(ending.errors)")
+        let followed = try objects(ending.output).filter { $0["work"] as? String == "budget_followed" }
+        #expect(followed.compactMap { $0["frames_down"] as? Int } == [2, 2])
+        #expect(followed.compactMap { $0["frames_up"] as? Int } == [3, 1])
+        #expect(followed.compactMap { $0["after"] as? Int } == [384, 320])
+    }
+
     @Test func whatCannotBeMeasuredIsSaid() async throws {
         let folder = try TemporaryFolder()
         try await budget(folder, "--frames", "2").expectWrongUsage("--frames is 2")
