@@ -2,9 +2,13 @@
 
 #include <malloc.h>
 
-void fv_share_arenas(void) {
+void fv_limit_heap(void) {
 #if defined(__GLIBC__)
     mallopt(M_ARENA_MAX, 2);
+    // What a frame frees, the next one asks for again: its pages are kept, up to this much, instead of being returned and
+    // filled with zeros each time. Larger allocations go back at once.
+    mallopt(M_MMAP_THRESHOLD, 16 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
 #endif
 }
 

@@ -2,8 +2,9 @@ internal import CKernels
 
 /// Memory that the process holds and does not use.
 public enum UnusedMemory {
-    /// Has the process hold little of it from now on; to be called before there are threads.
-    public static func limit() { fv_share_arenas() }
+    /// Has the process hold little of it from now on, though enough for the next frame to find what the last one needed;
+    /// to be called before there are threads.
+    public static func limit() { fv_limit_heap() }
 
     /// Returns the pages of freed allocations to the system. Takes some milliseconds where there is much.
     public static func giveBack() { fv_give_back_unused_memory() }

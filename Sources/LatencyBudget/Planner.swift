@@ -165,9 +165,10 @@ public struct Planner: Sendable {
         var unproven = -Double.infinity
         let others = others(request, present, now: now)
         forecast.planned(at: now, waited: others.waited, othersWait: !request.waiting.isEmpty, each: others.each)
-        // An answer of usual length goes on after the shortest useful one.
+        // An answer of usual length goes on after the shortest useful one, as far as it may.
+        let (minimum, maximum) = request.tokenRange
         let beyond =
-            (usualTokens - Double(request.tokenRange.minimum)).asDuration * generate.factor * model.perToken(128)
+            (min(usualTokens, Double(maximum)) - Double(minimum)).asDuration * generate.factor * model.perToken(128)
         for index in 0..<ladder.count {
             let rung = ladder.steps[index].rung
             if rung.isTiled, (request.sourceSide ?? 0) < max(rung.width, rung.height) { continue }

@@ -78,7 +78,8 @@ public struct SlowdownFilter: Sendable, Equatable {
             level += gain * surprise
             variance = (1 - gain) * predicted
             drift += 0.25 * (score - drift)
-            noise += 0.03 * (max(0, surprise * surprise - predicted) - noise)
+            // A jump of the level that was expected to come is no noise: one frame counts for 4 at most, as below.
+            noise += 0.03 * ((surprise * surprise - predicted).bounded(to: 0...4 * noise) - noise)
         } else {
             // One frame may be an accident. The level hardly moves, but the doubt lets the next frame decide.
             level += gain * 3 * spread * (score > 0 ? 1 : -1)

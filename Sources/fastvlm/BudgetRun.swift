@@ -46,7 +46,7 @@ struct BudgetRun {
     let maxTokens: Int
     let missTarget: Double
 
-    /// Between an answer and the next picture, ms, as from a camera that is hardly slower than the answers.
+    /// From an answer to the next picture, ms, as from a camera that is hardly slower than the answers.
     static func pause(_ budget: Double) -> Double { min(50, max(2, 0.25 * budget)) }
 
     private var tasks: PictureTasks {
@@ -93,8 +93,10 @@ struct BudgetRun {
         tasks.budget = budget
         let hog = Hog()
         defer { hog.stop() }
+        var isStarted = true
         for index in 0..<count where ContinuousClock.now < end {
-            usleep(UInt32(Self.pause(budget) * 1000))
+            // A camera does not hurry where its pictures are not answered at all.
+            usleep(UInt32((isStarted ? Self.pause(budget) : 0.5 * budget) * 1000))
             if index == count / 3 { hog.start(hogs) }
             if index == 2 * count / 3 { hog.stop() }
             let phase = hogs == 0 ? "quiet" : index < count / 3 ? "before" : index < 2 * count / 3 ? "hog" : "after"
@@ -103,6 +105,7 @@ struct BudgetRun {
                 isMet: false, tokens: 0)
             try answer(&frame, tasks, pictures[(part * count + index) % pictures.count], planner)
             try answered(frame)
+            isStarted = frame.resolution != nil
         }
     }
 

@@ -19,6 +19,8 @@ struct FastVLMCommand: AsyncParsableCommand {
         ])
 
     static func main() async {
+        // As the daemon does: what is measured here is to hold there.
+        Daemon.prepareProcess()
         // A reader that stops listening (`| head`) ends a write with an error, not the process with a signal.
         signal(SIGPIPE, SIG_IGN)
         do {

@@ -365,6 +365,17 @@ import Testing
         #expect(planner.plan(long, now: 1000).plan?.rung == Rung(pixels: 1024))
     }
 
+    @Test func nobodyWaitsForTokensThatMayNotBeSaid() throws {
+        var planner = try Samples.planner()
+        var frame = request(3 * Samples.time(1024))
+        // After the shortest answer at 512 pixels there is just time for another; a usual answer is longer.
+        frame.waiting.add(1000 + 1.1 * Samples.time(512) + Samples.time(256))
+        frame.maximumTokens = 60
+        #expect(planner.plan(frame, now: 1000).plan?.rung != Rung(pixels: 512))
+        frame.maximumTokens = 8
+        #expect(planner.plan(frame, now: 1000).plan?.rung == Rung(pixels: 512))
+    }
+
     @Test func framesThatUsuallyFollowAreReckonedWith() throws {
         var planner = try Samples.planner()
         let wide = 3 * Samples.time(1024)

@@ -56,6 +56,18 @@ import Testing
         #expect(slow.deviation > 1.5 * calm)
     }
 
+    @Test func aStepThatWasExpectedIsNoNoise() {
+        var random = SeededGenerator(seed: 8)
+        var filter = SlowdownFilter(isKnown: true, proof: 5)
+        for _ in 0..<60 { filter.observe(1.8 * random.noise(0.05)) }
+        let before = filter.noise
+        // The program that was in the way has been seen to go.
+        filter.doubt(0.3)
+        for _ in 0..<3 { filter.observe(random.noise(0.05)) }
+        #expect(abs(filter.factor - 1) < 0.06)
+        #expect(filter.noise < 1.3 * before)
+    }
+
     @Test func nonsenseIsIgnored() {
         var filter = SlowdownFilter(isKnown: true, proof: 5)
         let before = filter

@@ -2,8 +2,8 @@
 #define FASTVLM_HEAP_H
 
 // Has all threads share two arenas: of itself the heap would grow one for nearly each, and each keeps what was freed in it.
-// To be called before there are threads.
-void fv_share_arenas(void);
+// And has it keep what was freed, up to 16 MB of it, for the next frame. To be called before there are threads.
+void fv_limit_heap(void);
 
 // Returns the pages of freed allocations to the system; takes some milliseconds where there is much.
 void fv_give_back_unused_memory(void);
