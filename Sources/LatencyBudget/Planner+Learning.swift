@@ -36,14 +36,14 @@ extension Planner {
         let seeingRatio = Self.ratio(seeingTime, plan.idle.seeing)
         let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
         correctRung(plan, seeingRatio: seeingRatio, prefillRatio: prefillRatio)
-        if !isStall { seeing.observe(seeingRatio) }
+        if !isStall { seeing.observe(seeingRatio, isInCompany: plan.isInCompany) }
         // What belongs to a picture is learned from every frame: these filters bear a stall now and then, and pictures that
         // took longer than expected were stalls for ever otherwise.
         correctPreprocessing(plan, Self.ratio(measured.preprocess, plan.idle.preprocess * seeing.factor))
         if let work = plan.decoding { decoding.observe(work, took: measured.decode / seeing.factor) }
         guard !isStall else { return }
-        prefill.observe(prefillRatio)
-        generate.observe(Self.ratio(measured.generate, idleGenerate))
+        prefill.observe(prefillRatio, isInCompany: plan.isInCompany)
+        generate.observe(Self.ratio(measured.generate, idleGenerate), isInCompany: plan.isInCompany)
     }
 
     /// Takes in what the system shows; a change widens the margins until the next frames settle what it means.
@@ -60,9 +60,15 @@ extension Planner {
         guard contention.look(competitors) else { return }
         patience.relieved()
         // What the device is without them, the next frames say.
-        seeing.doubt(0.3)
-        prefill.doubt(0.3)
-        generate.doubt(0.3)
+        if contention.isSeen {
+            seeing.doubt(0.3)
+            prefill.doubt(0.3)
+            generate.doubt(0.3)
+        } else {
+            seeing.relieve(0.3)
+            prefill.relieve(0.3)
+            generate.relieve(0.3)
+        }
     }
 
     /// What was expected of a frame, for an answer of the length that it really had: to be held against what it took.

@@ -11,6 +11,8 @@ public struct SlowdownFilter: Sendable, Equatable {
     /// Frames that were observed.
     public private(set) var observations = 0
 
+    /// What ``noise`` was after the last frame without company.
+    private var calmNoise: Double
     /// The mean of the last predictions' errors in standard deviations: far from 0 while the device changes.
     private var drift = 0.0
     /// The levels after the last observations, a ring; the ones beyond `proof` stay at minus infinity.
@@ -36,6 +38,7 @@ public struct SlowdownFilter: Sendable, Equatable {
         level = 0
         variance = isKnown ? 0.05 * 0.05 : 4
         noise = Self.startingNoise
+        calmNoise = noise
         self.proof = proof.bounded(to: 1...8)
         recent[0] = isKnown ? 0 : -.infinity
     }
@@ -58,8 +61,11 @@ public struct SlowdownFilter: Sendable, Equatable {
 
     /// Takes in one frame.
     ///
-    /// - Parameter ratio: Measured over profile; anything that is not a positive, finite number is ignored.
-    public mutating func observe(_ ratio: Double) {
+    /// - Parameters:
+    ///   - ratio: Measured over profile; anything that is not a positive, finite number is ignored.
+    ///   - isInCompany: Whether other programs disturbed the frame. How much frames vary beside them says nothing of a
+    ///     device that is by itself, see ``relieve(_:)``.
+    public mutating func observe(_ ratio: Double, isInCompany: Bool = false) {
         guard ratio > 0, ratio < .infinity else { return }
         let value = logarithm(ratio).bounded(to: -Self.bound...Self.bound)
         guard observations > 0 || variance < 1 else {
@@ -88,7 +94,17 @@ public struct SlowdownFilter: Sendable, Equatable {
             noise += 0.03 * (4 * noise - noise)
         }
         noise = noise.bounded(to: Self.leastNoise...Self.mostNoise)
+        if !isInCompany { calmNoise = noise }
         finish()
+    }
+
+    /// Says that other programs have gone: frames vary again as they did without them, and the next ones say how fast the
+    /// device is now.
+    ///
+    /// - Parameter step: The size of the change that is suspected, in the logarithm.
+    public mutating func relieve(_ step: Double) {
+        noise = min(noise, calmNoise)
+        doubt(step)
     }
 
     /// Says that the device may just have changed: the next frames count for more.

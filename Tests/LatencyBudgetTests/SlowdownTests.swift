@@ -68,6 +68,20 @@ import Testing
         #expect(filter.noise < 1.3 * before)
     }
 
+    @Test func framesVaryAsBeforeOnceOtherProgramsHaveGone() {
+        var random = SeededGenerator(seed: 9)
+        var filter = SlowdownFilter(isKnown: true, proof: 5)
+        for _ in 0..<60 { filter.observe(random.noise(0.04)) }
+        let calm = filter.noise
+        // Every other frame loses its core.
+        for index in 0..<60 { filter.observe((index % 2 == 0 ? 1 : 1.5) * random.noise(0.04), isInCompany: true) }
+        #expect(filter.noise > 2 * calm)
+        filter.relieve(0.3)
+        #expect(filter.noise == calm)
+        for _ in 0..<6 { filter.observe(random.noise(0.04)) }
+        #expect(filter.noise < 1.5 * calm && abs(filter.held) < 0.1)
+    }
+
     @Test func nonsenseIsIgnored() {
         var filter = SlowdownFilter(isKnown: true, proof: 5)
         let before = filter
