@@ -12,9 +12,10 @@ import Testing
                 continue
             }
             let int8 = try #require(most.int8Peak), float = try #require(most.floatPeak)
-            // Any processor with these instructions does billions a second, and more of the narrower numbers.
+            // Any processor with these instructions does billions a second, and more of the narrower numbers where one
+            // instruction multiplies and adds them. AVX2 takes two, which Zen 1 does a little slower than floats.
             #expect(float > 1, "\(set)")
-            #expect(int8 > float, "\(set)")
+            #expect(int8 > (set == .avx2 ? 0.7 : 1) * float, "\(set)")
         }
     }
 
