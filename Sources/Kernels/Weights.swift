@@ -29,12 +29,12 @@ public enum WeightElement: Sendable, Equatable {
 
 /// A linear layer's weights `[outputs, inputs]` as they lie in a model file: floats row-major, quantized ones in panels.
 public struct LinearWeights: Sendable {
-    // Unsafe: weights are read where the file is mapped, without a copy. Invariant of the pointer, which no actor guards:
-    // nothing writes to what is behind it, and `owner` keeps it alive.
-    nonisolated(unsafe) let base: UnsafeRawPointer
+    // Unsafe: weights are read where the file is mapped, without a copy.
+    // Invariant of the pointer, which no actor guards: nothing writes to what is behind it, and `owner` keeps it alive.
+    nonisolated(unsafe) let base: UnsafeRawPointer  // Unsafe, but never written, and kept alive by `owner`.
     /// Of 4-bit weights, float16.
     // Unsafe: as `base`, from the same owner. Invariant of the pointer: the same.
-    nonisolated(unsafe) let groupScales: UnsafeRawPointer?
+    nonisolated(unsafe) let groupScales: UnsafeRawPointer?  // Unsafe, but never written, and kept alive by `owner`.
     private let owner: any Sendable
     public let element: WeightElement
     public let outputs: Int
@@ -73,9 +73,9 @@ public struct LinearWeights: Sendable {
     /// Float32 weights with memory of their own: a copy of `values` `[outputs, inputs]`.
     public init(_ values: [Float], outputs: Int, inputs: Int, bias: [Float]? = nil, scale: [Float]? = nil) {
         precondition(values.count == outputs * inputs, "\(values.count) values for [\(outputs), \(inputs)]")
-        let memory = OwnedFloats(values)
+        let memory = AlignedMemory(values)
         self.init(
-            base: UnsafeRawPointer(memory.base), owner: memory, element: .float32, outputs: outputs, inputs: inputs,
+            base: memory.start, owner: memory, element: .float32, outputs: outputs, inputs: inputs,
             bias: bias, scale: scale)
     }
 
@@ -104,11 +104,13 @@ public struct LinearWeights: Sendable {
     /// cost more than the memory.
     public func expanded() -> LinearWeights {
         guard element != .float32, !element.isQuantized else { return self }
-        let memory = OwnedFloats(count: outputs * inputs) { target in
-            fv_f32_kernels_for(InstructionSet.best.isa).pointee.expand(base, element.code, target, outputs * inputs)
+        let count = outputs * inputs
+        let memory = AlignedMemory(byteCount: count * MemoryLayout<Float>.stride) { target in
+            let floats = target.bindMemory(to: Float.self).baseAddress
+            fv_f32_kernels_for(InstructionSet.best.isa).pointee.expand(base, element.code, floats, count)
         }
         return LinearWeights(
-            base: UnsafeRawPointer(memory.base), owner: memory, element: .float32, outputs: outputs, inputs: inputs,
+            base: memory.start, owner: memory, element: .float32, outputs: outputs, inputs: inputs,
             bias: bias, scale: scale)
     }
 }
@@ -142,30 +144,4 @@ public struct DepthwiseWeights: Sendable {
 
     /// Rows or columns of the output for `n` of the input.
     public func outputSize(_ n: Int) -> Int { (n + stride - 1) / stride }
-}
-
-/// Float memory aligned to 64 bytes, written once when it is made.
-final class OwnedFloats: Sendable {
-    // Unsafe: Swift's arrays are not aligned so. Invariant of the pointer, which no actor guards: what it points to is written
-    // inside `init` only, and freed in `deinit`.
-    nonisolated(unsafe) let base: UnsafePointer<Float>
-
-    /// - Parameter fill: Writes all `count` of them.
-    init(count: Int, fill: (UnsafeMutablePointer<Float>) -> Void) {
-        let bytes = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
-        let floats = bytes.bindMemory(to: Float.self, capacity: max(count, 1))
-        fill(floats)
-        base = UnsafePointer(floats)
-    }
-
-    convenience init(_ values: [Float]) {
-        self.init(count: values.count) { target in
-            values.withUnsafeBufferPointer { source in
-                guard let first = source.baseAddress else { return }
-                target.initialize(from: first, count: source.count)
-            }
-        }
-    }
-
-    deinit { base.deallocate() }
 }

@@ -15,9 +15,9 @@ public final class MappedFile: Sendable {
     let inode: UInt64
 
     /// The first byte.
-    // Unsafe: the mapping itself, `byteCount` bytes. Invariant of the pointer, which no actor guards: the mapping is
-    // read-only, made in `init` and unmapped in `deinit`.
-    nonisolated(unsafe) let start: UnsafeRawPointer
+    // Unsafe: the mapping itself, `byteCount` bytes.
+    // Invariant of the pointer, which no actor guards: the mapping is read-only, made in `init`, unmapped in `deinit`.
+    nonisolated(unsafe) let start: UnsafeRawPointer  // Unsafe, but mapped read-only for as long as this object lives.
 
     /// How a part of the file is about to be read; a hint to the kernel.
     public enum Access: Sendable {

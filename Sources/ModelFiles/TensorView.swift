@@ -1,3 +1,5 @@
+internal import Kernels
+
 /// A named tensor inside a mapped file or in memory; row-major, never written.
 public struct TensorView: Sendable {
     public let name: String
@@ -23,10 +25,9 @@ public struct TensorView: Sendable {
 
     /// A tensor in memory.
     init(name: String, shape: [Int], floats: [Float]) {
-        let memory = AlignedBytes(count: floats.count * 4) { target in
-            floats.withUnsafeBytes { target.copyMemory(from: $0) }
-        }
-        self.init(name: name, element: .f32, shape: shape, count: floats.count, storage: .memory(memory), offset: 0)
+        self.init(
+            name: name, element: .f32, shape: shape, count: floats.count, storage: .memory(AlignedMemory(floats)),
+            offset: 0)
     }
 
     public var byteCount: Int { count * element.byteCount }
@@ -91,7 +92,7 @@ public struct TensorView: Sendable {
     func aligned() -> TensorView {
         guard Int(bitPattern: baseAddress) % element.byteCount != 0 else { return self }
         let copy = withUnsafeBytes { source in
-            AlignedBytes(count: byteCount) { $0.copyMemory(from: source) }
+            AlignedMemory(byteCount: byteCount) { $0.copyMemory(from: source) }
         }
         return TensorView(
             name: name, element: element, shape: shape, count: count, storage: .memory(copy), offset: 0)
@@ -101,7 +102,7 @@ public struct TensorView: Sendable {
 /// What keeps a tensor's bytes alive.
 enum TensorStorage: Sendable {
     case mapped(MappedFile)
-    case memory(AlignedBytes)
+    case memory(AlignedMemory)
 
     var bytes: UnsafeRawBufferPointer {
         switch self {
@@ -116,25 +117,4 @@ enum TensorStorage: Sendable {
         case .memory(let memory): memory.start
         }
     }
-}
-
-/// Memory aligned to 64 bytes, written once when it is made.
-final class AlignedBytes: Sendable {
-    // Unsafe: Swift's arrays are not aligned so. Invariant of the pointer, which no actor guards: what it points to is written
-    // inside `init` only, and freed in `deinit`.
-    nonisolated(unsafe) let start: UnsafeRawPointer
-    private let count: Int
-
-    init(count: Int, fill: (UnsafeMutableRawBufferPointer) -> Void) {
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 64)
-        fill(UnsafeMutableRawBufferPointer(start: memory, count: count))
-        start = UnsafeRawPointer(memory)
-        self.count = count
-    }
-
-    deinit {
-        start.deallocate()
-    }
-
-    var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
 }

@@ -14,32 +14,25 @@ import Testing
             let values = numbers.floats(32 * LinearTaskTests.inputs)
             let panels = [values.prefix(values.count / 2), values.suffix(values.count / 2)]
             floats = values
+            func memory(_ bytes: [UInt8]) -> AlignedMemory {
+                AlignedMemory(byteCount: bytes.count) { $0.copyBytes(from: bytes) }
+            }
             if element == .int8 {
                 let packed = panels.map { WeightPacking.int8Panel($0, inputs: LinearTaskTests.inputs) }
-                let bytes = Bytes(packed.flatMap { $0.values.map { UInt8(bitPattern: $0) } })
+                let bytes = memory(packed.flatMap { $0.values.map { UInt8(bitPattern: $0) } })
                 weights = LinearWeights(
-                    base: UnsafeRawPointer(bytes.base), owner: bytes, element: .int8, outputs: 32,
+                    base: bytes.start, owner: bytes, element: .int8, outputs: 32,
                     inputs: LinearTaskTests.inputs, scale: packed.flatMap(\.scales))
             } else {
                 let packed = panels.map { WeightPacking.int4Panel($0, inputs: LinearTaskTests.inputs) }
                 let scales = packed.flatMap { $0.scales.flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] } }
                 let nibbles = packed.flatMap(\.nibbles)
-                let bytes = Bytes(nibbles + scales)
+                let bytes = memory(nibbles + scales)
                 weights = LinearWeights(
-                    base: UnsafeRawPointer(bytes.base), groupScales: UnsafeRawPointer(bytes.base + nibbles.count),
+                    base: bytes.start, groupScales: bytes.start + nibbles.count,
                     owner: bytes, element: .int4, outputs: 32, inputs: LinearTaskTests.inputs)
             }
         }
-    }
-
-    private final class Bytes: Sendable {
-        // Unsafe: memory for weights. Invariant of the pointer: written here alone, before anything reads it.
-        nonisolated(unsafe) let base: UnsafeMutablePointer<UInt8>
-        init(_ values: [UInt8]) {
-            base = .allocate(capacity: values.count)
-            base.initialize(from: values, count: values.count)
-        }
-        deinit { base.deallocate() }
     }
 
     /// A decoder of 4 bits keeps its sensitive layers in 8: they take the input as the 4-bit ones do.
