@@ -6,16 +6,18 @@ import Testing
     @Test func vectorInstructionsHaveAPeakAndPortableCodeHasNone() throws {
         let pool = try ThreadPool(threads: 1)
         for set in InstructionSet.allCases.filter(\.isSupported) {
-            let most = KernelBenchmark(pool: pool, instructionSet: set)
+            // Several, of which the best count: another program takes its share of a single one.
+            let tries = (0..<(set == .scalar ? 1 : 5)).map { _ in KernelBenchmark(pool: pool, instructionSet: set) }
             if set == .scalar {
-                #expect(most.int8Peak == nil && most.floatPeak == nil)
+                #expect(tries[0].int8Peak == nil && tries[0].floatPeak == nil)
                 continue
             }
-            let int8 = try #require(most.int8Peak), float = try #require(most.floatPeak)
+            let int8 = try #require(tries.compactMap(\.int8Peak).max())
+            let float = try #require(tries.compactMap(\.floatPeak).max())
             // Any processor with these instructions does billions a second, and more of the narrower numbers where one
             // instruction multiplies and adds them. AVX2 takes two, which Zen 1 does a little slower than floats.
             #expect(float > 1, "\(set)")
-            #expect(int8 > (set == .avx2 ? 0.7 : 1) * float, "\(set)")
+            #expect(int8 > (set == .avx2 ? 0.8 : 1) * float, "\(set)")
         }
     }
 
