@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,13 +19,9 @@ enum { SPINS = 2000 };
 // For so long a worker that has no core for itself is left asleep, ns.
 enum { REST = 1000000 };
 
-// A worker that runs later than that after it was woken shares its core with another program, ns. An idle core takes some
-// 50 microseconds, also on virtual machines; another program keeps a core for a millisecond or more.
-enum { LATE = 500000 };
-
-// That often in a row a worker has to run at once when it is woken before it takes part again: once after a first delay, up
-// to MOST_PROOF times when delays follow one another, until it has run at once TRUSTED times in a row.
-enum { MOST_PROOF = 4, TRUSTED = 32 };
+// So long the caller sleeps before it looks whether those that it waits for run, ns. Another program keeps a core for a
+// millisecond or more.
+enum { PATIENCE = 50000 };
 
 // A bit of `done`; the others count turns.
 #define CALLER_SLEEPS 0x80000000u
@@ -49,13 +44,13 @@ enum { TURN_BITS = 28 };
 struct worker {
     OWN_LINE _Atomic uint64_t turns;   // those that it takes before others'
     OWN_LINE _Atomic uint32_t asleep;  // 1: it waits on this word
-    _Atomic int64_t woken;             // ns; 0 once it has seen it
     _Atomic int64_t rests_until;       // ns; not woken before
     _Atomic int32_t core;              // where it was last seen
     _Atomic int32_t id;                // the system's number of its thread
-    // Its own: how often in a row it ran at once when it was woken, how often it has to, and how often others took its core.
-    int32_t proof, wanted;
-    int64_t interruptions;
+    _Atomic bool holds;                // it has turns that are not reported as done
+    _Atomic bool fetched;              // the caller had it brought to its own core
+    int64_t used;                      // processor time when the caller last looked, ns
+    clockid_t clock;                   // of its processor time
     int32_t number;
     fv_thread_pool *pool;
     pthread_t thread;
@@ -70,7 +65,6 @@ struct fv_thread_pool {
     void *context;
     _Atomic int32_t core;                  // where the caller was when the loop began
     _Atomic int32_t caller;                // its thread
-    _Atomic int64_t slept;                 // ns; since when it has waited for a worker
     int32_t threads;
     pthread_mutex_t callers;               // one loop at a time
     struct worker worker[];                // the first is the caller
@@ -84,16 +78,17 @@ static void pause_briefly(void) {
 #endif
 }
 
-static void futex_wait(_Atomic uint32_t *word, uint32_t seen) {
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+// Until `word` is another than `seen` and its sleepers are woken, or until `limit` has passed if there is one.
+static void futex_wait(_Atomic uint32_t *word, uint32_t seen, const struct timespec *limit) {
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, limit, NULL, 0);
 }
 
 static void futex_wake(_Atomic uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); }
 
-static int64_t now(void) {
+// -1 if the clock cannot be read.
+static int64_t now(clockid_t clock) {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1000000000LL + time.tv_nsec;
+    return clock_gettime(clock, &time) == 0 ? time.tv_sec * 1000000000LL + time.tv_nsec : -1;
 }
 
 static int32_t this_thread(void) {
@@ -137,40 +132,10 @@ static bool has_own_core(struct worker *self) {
     if (moves) {
         if (!send_away(self->pool, self)) return false;
         core = sched_getcpu();
-        // It was late because of the caller, if it was.
-        atomic_store_explicit(&self->woken, 0, memory_order_relaxed);
     }
     if (core != atomic_load_explicit(&self->core, memory_order_relaxed))
         atomic_store_explicit(&self->core, core, memory_order_relaxed);
     return true;
-}
-
-// Whether others took the core from this thread since it last asked.
-static bool was_interrupted(struct worker *self) {
-    struct rusage usage;
-    if (getrusage(RUSAGE_THREAD, &usage) != 0) return false;
-    bool is_more = usage.ru_nivcsw > self->interruptions;
-    self->interruptions = usage.ru_nivcsw;
-    return is_more;
-}
-
-static void distrust(struct worker *self) {
-    self->proof = 0;
-    self->wanted = self->wanted == 0 ? 1 : 2 * self->wanted > MOST_PROOF ? MOST_PROOF : 2 * self->wanted;
-}
-
-// Takes in how long it took until a woken worker ran; says whether it may rely on its core.
-static bool runs_at_once(struct worker *self) {
-    int64_t woken = atomic_load_explicit(&self->woken, memory_order_relaxed);
-    if (woken != 0) {
-        if (now() - woken > LATE)
-            distrust(self);
-        else if (++self->proof >= TRUSTED)
-            self->proof = TRUSTED, self->wanted = 0;
-        atomic_store_explicit(&self->woken, 0, memory_order_relaxed);
-        was_interrupted(self);  // what happened while nothing was to be done does not count
-    }
-    return self->proof >= self->wanted;
 }
 
 // Takes a turn: the thread's own from the first on, and when there is none, the last of another's. -1 if none is left.
@@ -194,24 +159,23 @@ static int32_t take(fv_thread_pool *pool, int32_t number) {
 static void join_loop(struct worker *self) {
     fv_thread_pool *pool = self->pool;
     uint32_t taken = 0;
+    atomic_store_explicit(&self->holds, true, memory_order_relaxed);
     // Until the turns taken are reported as done the loop cannot end.
     for (int32_t turn; (turn = take(pool, self->number)) >= 0; taken++) pool->body(pool->context, turn, self->number);
-    if (taken == 0) return;
-    if (!(atomic_fetch_add_explicit(&pool->done, taken, memory_order_acq_rel) & CALLER_SLEEPS)) return;
-    futex_wake(&pool->done);
-    // The caller waited for this one. If another program was the cause, it will be so again: a turn that is held while its
-    // thread does not run costs all threads more than one thread less.
-    if (was_interrupted(self) && now() - atomic_load_explicit(&pool->slept, memory_order_relaxed) > LATE) distrust(self);
+    if (taken > 0 && atomic_fetch_add_explicit(&pool->done, taken, memory_order_acq_rel) & CALLER_SLEEPS)
+        futex_wake(&pool->done);
+    atomic_store_explicit(&self->holds, false, memory_order_relaxed);
 }
 
 // Until a loop begins, or the pool is destroyed; without a core for itself the worker does not look for loops but rests.
 static void sleep_until_woken(struct worker *self, uint32_t seen, bool rests) {
     fv_thread_pool *pool = self->pool;
-    if (rests) atomic_store_explicit(&self->rests_until, now() + REST, memory_order_relaxed);
+    if (rests) atomic_store_explicit(&self->rests_until, now(CLOCK_MONOTONIC) + REST, memory_order_relaxed);
     // The caller raises `generation` and then reads `asleep`; here it is the other way round, so one of the two sees the
     // other. The same holds for `stopping`.
     atomic_store(&self->asleep, 1);
-    if (!atomic_load(&pool->stopping) && (rests || atomic_load(&pool->generation) == seen)) futex_wait(&self->asleep, 1);
+    if (!atomic_load(&pool->stopping) && (rests || atomic_load(&pool->generation) == seen))
+        futex_wait(&self->asleep, 1, NULL);
     atomic_store(&self->asleep, 0);
 }
 
@@ -229,12 +193,13 @@ static void *work(void *argument) {
         }
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
         if (atomic_load(&pool->stopping)) return NULL;
-        // Both are to be asked.
-        bool is_alone = has_own_core(self), is_prompt = runs_at_once(self);
-        if (is_alone && is_prompt)
-            join_loop(self);
-        else
+        if (!has_own_core(self)) {
             sleep_until_woken(self, seen, true);
+            continue;
+        }
+        join_loop(self);
+        // The caller has its core back at once; the next loop sends this one to another.
+        if (atomic_exchange_explicit(&self->fetched, false, memory_order_relaxed)) sleep_until_woken(self, seen, false);
     }
 }
 
@@ -255,8 +220,8 @@ fv_thread_pool *fv_thread_pool_create(int32_t threads) {
         w->pool = pool;
         w->number = i;
         w->core = -1;
-        w->proof = TRUSTED;
         if (pthread_create(&w->thread, NULL, work, w) != 0) break;
+        pthread_getcpuclockid(w->thread, &w->clock);
         pool->threads++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -267,16 +232,15 @@ fv_thread_pool *fv_thread_pool_create(int32_t threads) {
     return pool;
 }
 
-static void wake(struct worker *worker, int64_t time) {
+static void wake(struct worker *worker) {
     uint32_t asleep = 1;
-    atomic_store_explicit(&worker->woken, time, memory_order_relaxed);
     if (atomic_compare_exchange_strong(&worker->asleep, &asleep, 0)) futex_wake(&worker->asleep);
 }
 
 void fv_thread_pool_destroy(fv_thread_pool *pool) {
     atomic_store(&pool->stopping, true);
     atomic_fetch_add(&pool->generation, 1);
-    for (int32_t i = 1; i < pool->threads; i++) wake(&pool->worker[i], 0);
+    for (int32_t i = 1; i < pool->threads; i++) wake(&pool->worker[i]);
     for (int32_t i = 1; i < pool->threads; i++) pthread_join(pool->worker[i].thread, NULL);
     pthread_mutex_destroy(&pool->callers);
     free(pool);
@@ -288,12 +252,31 @@ static void wake_sleepers(fv_thread_pool *pool, int32_t workers) {
         struct worker *worker = &pool->worker[i];
         if (atomic_load(&worker->asleep) == 0) continue;
         int64_t rest = atomic_load_explicit(&worker->rests_until, memory_order_relaxed);
-        if (time == 0) time = now();
+        if (rest != 0 && time == 0) time = now(CLOCK_MONOTONIC);
         if (time < rest) continue;
         // Before it is woken it costs less, and no time is lost.
         if (is_taken(pool, atomic_load_explicit(&worker->core, memory_order_relaxed), i) && send_away(pool, worker))
             atomic_store_explicit(&worker->core, -1, memory_order_relaxed);
-        wake(worker, time);
+        wake(worker);
+    }
+}
+
+// Looks what has become of the workers that the loop waits for. One that has used no processor time since the last look was
+// in the middle of a turn when another program took its core, which it may keep for milliseconds: it is brought to the
+// caller's core, which is idle meanwhile.
+static void look_after(fv_thread_pool *pool, int32_t workers, bool is_first) {
+    for (int32_t i = 1; i < workers; i++) {
+        struct worker *worker = &pool->worker[i];
+        if (!atomic_load_explicit(&worker->holds, memory_order_relaxed)) continue;
+        int64_t used = now(worker->clock);
+        bool runs = is_first || used < 0 || used != worker->used;
+        worker->used = used;
+        if (runs || atomic_exchange_explicit(&worker->fetched, true, memory_order_relaxed)) continue;
+        cpu_set_t here;
+        CPU_ZERO(&here);
+        CPU_SET(sched_getcpu(), &here);
+        sched_setaffinity(atomic_load_explicit(&worker->id, memory_order_relaxed), sizeof here, &here);
+        return;
     }
 }
 
@@ -326,10 +309,11 @@ void fv_thread_pool_run(fv_thread_pool *pool, int32_t count, int32_t workers, fv
             spin++;
             pause_briefly();
         } else if (done & CALLER_SLEEPS) {
-            futex_wait(&pool->done, done);
+            futex_wait(&pool->done, done, &(struct timespec){.tv_nsec = PATIENCE});
+            look_after(pool, workers, false);
         } else {
-            atomic_store_explicit(&pool->slept, now(), memory_order_relaxed);
             atomic_fetch_or(&pool->done, CALLER_SLEEPS);
+            look_after(pool, workers, true);
         }
     }
     pthread_mutex_unlock(&pool->callers);

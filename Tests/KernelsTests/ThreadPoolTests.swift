@@ -95,6 +95,38 @@ import Testing
         }
     }
 
+    /// A turn that is held while its thread does not run would keep the caller for as long as the other program wants.
+    @Test(.enabled(if: Cores.allowed.count > 1))
+    func aWorkerWhoseCoreAnotherProgramTakesEndsItsTurnOnTheCallers() throws {
+        let cores = Array(Cores.allowed.prefix(2))
+        let isOver = Mutex(false)
+        let other = OwnThread {
+            Cores.allow([cores[1]])
+            while !isOver.withLock({ $0 }) {}
+        }
+        defer {
+            isOver.withLock { $0 = true }
+            other.join()
+        }
+        try OwnThread.run {
+            Cores.allow(cores)
+            let pool = try #require(fv_thread_pool_create(2))
+            defer { fv_thread_pool_destroy(pool) }
+            var moved = 0
+            let end = ContinuousClock.now + .seconds(30)
+            while moved < 10, ContinuousClock.now < end {
+                let turns = Turns(16, microseconds: 200)
+                turns.take(on: pool, workers: 2)
+                #expect(turns.counts.allSatisfy { $0 == 1 })
+                // With two cores the worker may run on one of them only: nobody else moves it in the middle of a turn.
+                moved += turns.workers.indices.count {
+                    turns.workers[$0] == 1 && turns.firstCores[$0] != turns.cores[$0]
+                }
+            }
+            #expect(moved >= 10)
+        }
+    }
+
     @Test(.enabled(if: Cores.allowed.count > 1))
     func aWorkerKeepsToTheCoresThatItsCallerMayUse() throws {
         let cores = Cores.allowed
@@ -111,24 +143,27 @@ import Testing
     }
 }
 
-/// Who took each turn of one loop, where, and how often it was taken.
+/// Who took each turn of one loop, where it began and ended, and how often it was taken.
 private final class Turns {
     private(set) var counts: [Int]
     private(set) var workers: [Int32]
+    private(set) var firstCores: [Int32]
     private(set) var cores: [Int32]
     private let microseconds: Int
 
     init(_ count: Int, microseconds: Int = 0) {
         counts = [Int](repeating: 0, count: count)
         workers = [Int32](repeating: 0, count: count)
-        cores = [Int32](repeating: 0, count: count)
+        firstCores = [Int32](repeating: 0, count: count)
+        cores = firstCores
         self.microseconds = microseconds
     }
 
-    /// Each turn has a place of its own in all three.
+    /// Each turn has a place of its own in all of them.
     private struct Places {
         var counts: UnsafeMutablePointer<Int>?
         var workers: UnsafeMutablePointer<Int32>?
+        var firstCores: UnsafeMutablePointer<Int32>?
         var cores: UnsafeMutablePointer<Int32>?
         var work: Duration
     }
@@ -137,23 +172,26 @@ private final class Turns {
         let count = Int32(counts.count), work = Duration.microseconds(microseconds)
         counts.withUnsafeMutableBufferPointer { counts in
             workers.withUnsafeMutableBufferPointer { workers in
-                cores.withUnsafeMutableBufferPointer { cores in
-                    var places = Places(
-                        counts: counts.baseAddress, workers: workers.baseAddress, cores: cores.baseAddress, work: work)
-                    withUnsafeMutablePointer(to: &places) { places in
-                        let turn: fv_loop_body = { context, index, worker in
-                            guard let places = context?.assumingMemoryBound(to: Places.self).pointee else { return }
-                            places.counts?[Int(index)] += 1
-                            places.workers?[Int(index)] = worker
-                            let end = ContinuousClock.now + places.work
-                            while ContinuousClock.now < end {}
-                            places.cores?[Int(index)] = Cores.current()
-                        }
-                        fv_thread_pool_run(pool, count, most, turn, places)
+                firstCores.withUnsafeMutableBufferPointer { firstCores in
+                    cores.withUnsafeMutableBufferPointer { cores in
+                        var places = Places(
+                            counts: counts.baseAddress, workers: workers.baseAddress,
+                            firstCores: firstCores.baseAddress, cores: cores.baseAddress, work: work)
+                        withUnsafeMutablePointer(to: &places) { fv_thread_pool_run(pool, count, most, Self.turn, $0) }
                     }
                 }
             }
         }
+    }
+
+    private static let turn: fv_loop_body = { context, index, worker in
+        guard let places = context?.assumingMemoryBound(to: Places.self).pointee else { return }
+        places.counts?[Int(index)] += 1
+        places.workers?[Int(index)] = worker
+        places.firstCores?[Int(index)] = Cores.current()
+        let end = ContinuousClock.now + places.work
+        while ContinuousClock.now < end {}
+        places.cores?[Int(index)] = Cores.current()
     }
 }
 
