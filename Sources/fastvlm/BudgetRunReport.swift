@@ -42,8 +42,8 @@ struct BudgetRunReport {
         var before: Int
         var beside: Int
         var after: Int
-        /// Frames until the side was the hog's for the first time, and until it was again what it was before or is
-        /// afterwards, whichever is smaller; nil where it did not differ.
+        /// Frames until the side was a usual one beside the hog for the first time, and until it was again what it was
+        /// before or is afterwards, whichever is smaller; nil where it did not differ.
         var framesDown: Int?
         var framesUp: Int?
 
@@ -105,18 +105,28 @@ struct BudgetRunReport {
         }
     }
 
-    /// The settled side is the one that is met most often in the later half; a side counts as followed where it is on the
-    /// settled one's side of what was before.
+    /// The settled side is the one that is met most often in the later half. Where time is just enough for a resolution,
+    /// one picture gets it and the next one does not: every side that is met in at least a fifth of the later half is a
+    /// usual one, and the first frame with one of those, on the settled side's side of what was before, has followed.
     static func following(_ budget: Double, _ part: Int, before: [Int], hog: [Int], after: [Int]) -> Following? {
+        func later(_ sides: [Int]) -> [Int: Int] {
+            Dictionary(grouping: sides.suffix((sides.count + 1) / 2)) { $0 }.mapValues(\.count)
+        }
         func settled(_ sides: [Int]) -> Int? {
-            Dictionary(grouping: sides.suffix((sides.count + 1) / 2)) { $0 }
-                .max { ($0.value.count, $0.key) < ($1.value.count, $1.key) }?.key
+            later(sides).max { ($0.value, $0.key) < ($1.value, $1.key) }?.key
+        }
+        func usual(_ sides: [Int]) -> [Int] {
+            let counts = later(sides)
+            let all = counts.values.reduce(0, +)
+            return counts.filter { $0.value * 5 >= all }.map(\.key)
         }
         guard let high = settled(before), let low = settled(hog), let end = settled(after) else { return nil }
+        let down = usual(hog).filter { $0 < high }.max() ?? low
+        let up = min(high, usual(after).filter { $0 > low }.min() ?? end)
         return Following(
             budgetMs: budget, part: part, before: high, beside: low, after: end,
-            framesDown: low < high ? hog.firstIndex { $0 <= low } : nil,
-            framesUp: min(high, end) > low ? after.firstIndex { $0 >= min(high, end) } : nil)
+            framesDown: low < high ? hog.firstIndex { $0 <= down } : nil,
+            framesUp: min(high, end) > low ? after.firstIndex { $0 >= up } : nil)
     }
 
     var errors: [PhaseError] {

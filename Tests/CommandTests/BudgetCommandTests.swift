@@ -104,14 +104,23 @@ import Testing
                     [
                         ("before", [Int](repeating: 384, count: 10)), ("hog", hog),
                         ("after", [256] + [Int](repeating: 320, count: 20)),
+                    ])
+                // Time just enough for either of two, before, beside and after.
+                + frames(
+                    part: 2,
+                    [
+                        ("before", [384, 384, 320, 384, 384, 320, 384, 384, 320, 384]),
+                        ("hog", [384, 320, 256, 320, 320] + [192, 256, 192, 256, 192, 256, 192, 192, 256, 128]),
+                        ("after", [192, 256, 256, 320, 256] + [320, 384, 384, 320, 384, 384]),
                     ]), to: "frames.jsonl")
         let ending = try await budget(
             folder, "--budgets", "60000", "--frames", "3", "--json", "--log", folder["frames.jsonl"])
         try #require(ending.status == 0, "\(ending.errors)")
         let followed = try objects(ending.output).filter { $0["work"] as? String == "budget_followed" }
-        #expect(followed.compactMap { $0["frames_down"] as? Int } == [2, 2])
-        #expect(followed.compactMap { $0["frames_up"] as? Int } == [3, 1])
-        #expect(followed.compactMap { $0["after"] as? Int } == [384, 320])
+        #expect(followed.compactMap { $0["frames_down"] as? Int } == [2, 2, 2])
+        #expect(followed.compactMap { $0["frames_up"] as? Int } == [3, 1, 3])
+        #expect(followed.compactMap { $0["after"] as? Int } == [384, 320, 384])
+        #expect(followed.compactMap { $0["beside"] as? Int } == [256, 256, 192])
     }
 
     @Test func whatCannotBeMeasuredIsSaid() async throws {
