@@ -28,6 +28,7 @@ public struct FastVLMModel: Sendable {
         )
         decoder = try Qwen2(prepared)
         unknownTokens = (0..<decoder.configuration.vocabularySize).filter { !prepared.tokenizer.isKnown($0) }
+        prepared.releaseReadPages()
     }
 
     /// The decoder positions that a picture of `height` x `width` pixels takes.

@@ -127,7 +127,9 @@ public final class FastVLMSession {
         let limit = max(0, forced?.count ?? options.maxTokens)
         try decoder.reserve(sequence.count + limit)
         let reused = reusable(sequence)
-        var logits = try prefill(sequence, from: reused, picture: picture, checkpoint: checkpoint)
+        // One buffer for all tokens: there are as many logits as the vocabulary has entries.
+        var logits: [Float] = []
+        try prefill(sequence, from: reused, picture: picture, checkpoint: checkpoint).copy(into: &logits)
 
         var sampler = Sampler(options, unknown: model.unknownTokens)
         var stream = tokenizer.makeStreamDecoder(skippingSpecialTokens: true)
@@ -138,7 +140,7 @@ public final class FastVLMSession {
         while tokens.count < limit {
             try checkpoint()
             observe?(logits)
-            let token = forced?[tokens.count] ?? sampler.next(logits)
+            let token = forced?[tokens.count] ?? sampler.next(&logits)
             tokens.append(token)
             if forced == nil, tokenizer.stopTokens.contains(token) {
                 reason = .stop
@@ -148,7 +150,7 @@ public final class FastVLMSession {
             text += piece
             if !onText(piece) || tokens.count == limit { break }
             decoder.embed([token], compute: compute, into: row)
-            logits = try extend(row, [.token(token)], checkpoint: checkpoint)
+            try extend(row, [.token(token)], checkpoint: checkpoint).copy(into: &logits)
         }
         let rest = stream.finish()
         if !rest.isEmpty {
@@ -174,7 +176,7 @@ public final class FastVLMSession {
     ) throws(FastVLMError) -> (logits: [Float], reused: Int) {
         try decoder.reserve(sequence.count)
         let reused = reusable(sequence)
-        return (try prefill(sequence, from: reused, picture: picture, checkpoint: checkpoint), reused)
+        return (try prefill(sequence, from: reused, picture: picture, checkpoint: checkpoint).values(), reused)
     }
 
     /// Forgets everything that was read, so that the next question is answered from the start.
@@ -202,10 +204,10 @@ public final class FastVLMSession {
         return kept
     }
 
-    /// Reads `sequence` from position `start` on and returns the logits after its last position.
+    /// Reads `sequence` from position `start` on and returns the logits after its last position, valid until the next call.
     private func prefill(
         _ sequence: [Position], from start: Int, picture: EncodedPicture, checkpoint: () throws(FastVLMError) -> Void
-    ) throws(FastVLMError) -> [Float] {
+    ) throws(FastVLMError) -> Matrix {
         let added = sequence[start...]
         let input = Matrix(rows: added.count, columns: model.decoder.configuration.hiddenSize)
         for (row, position) in added.enumerated() {
@@ -219,9 +221,9 @@ public final class FastVLMSession {
 
     private func extend(
         _ input: Matrix, _ positions: [Position], checkpoint: () throws(FastVLMError) -> Void
-    ) throws(FastVLMError) -> [Float] {
-        let logits = try decoder.append(input, compute: compute, wantsLogits: true, checkpoint: checkpoint)
+    ) throws(FastVLMError) -> Matrix {
+        let logits = try decoder.append(input, compute: compute, checkpoint: checkpoint)
         cached += positions
-        return logits?.values() ?? []
+        return logits
     }
 }

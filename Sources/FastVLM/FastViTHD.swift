@@ -50,6 +50,9 @@ public struct FastViTHD: Sendable {
     /// Both norms of the encoder and BatchNorm use 1e-5.
     static let epsilon: Float = 1e-5
 
+    /// Channels from which on the steps between stages keep their weights as they are stored.
+    private static let narrowestKept = 768
+
     let stem: Stem
     let stages: [Stage]
     let final: Final
@@ -79,7 +82,7 @@ public struct FastViTHD: Sendable {
                 downsample = (
                     try model.depthwise(
                         "\(name).downsample.0", kernel: 7, stride: 2, multiplier: 2, channels: widths[index - 1]),
-                    try model.linear("\(name).downsample.1", outputs: width, inputs: width).expanded()
+                    try Self.pointwise("\(name).downsample.1", width: width, model)
                 )
             }
             var position: DepthwiseWeights?
@@ -100,6 +103,15 @@ public struct FastViTHD: Sendable {
             reduce: try model.linear("vision.final.se.reduce", outputs: reduced, inputs: last * 2),
             expand: try model.linear("vision.final.se.expand", outputs: last * 2, inputs: reduced))
         headDim = vision.headDim
+    }
+
+    /// The step to the next stage. Narrow ones run over many tiles of pixels, as float32; the widest run over few pixels,
+    /// where the weights pass through once however they are stored.
+    private static func pointwise(
+        _ name: String, width: Int, _ model: PreparedModel
+    ) throws(ModelFileError) -> LinearWeights {
+        let weights = try model.linear(name, outputs: width, inputs: width)
+        return width < narrowestKept ? weights.expanded() : weights
     }
 
     private static func block(

@@ -37,17 +37,16 @@ final class Qwen2Decoder {
         compute.gather(ids, from: model.embedding, into: rows)
     }
 
-    /// Appends `input` `[rows, hidden]` to the sequence, for which room was reserved. Its content is lost.
+    /// Appends `input` `[rows, hidden]`, one row or more, to the sequence, for which room was reserved. Its content is lost.
     ///
-    /// - Parameters:
-    ///   - wantsLogits: Whether to run the output head on the last row.
-    ///   - checkpoint: Called between layers; what it throws leaves the sequence as it was.
-    /// - Returns: The logits `[vocabulary]` after the last row, valid until the next call, or nil.
+    /// - Parameter checkpoint: Called between layers; what it throws leaves the sequence as it was.
+    /// - Returns: The logits `[vocabulary]` after the last row, valid until the next call.
     func append(
-        _ input: Matrix, compute: Compute, wantsLogits: Bool, checkpoint: () throws(FastVLMError) -> Void
-    ) throws(FastVLMError) -> Matrix? {
+        _ input: Matrix, compute: Compute, checkpoint: () throws(FastVLMError) -> Void
+    ) throws(FastVLMError) -> Matrix {
         let text = model.configuration
         let count = input.rows
+        precondition(count > 0, "nothing to append")
         let epsilon = Float(text.rmsNormEpsilon)
         let start = cache.length
         let added = start..<start + count
@@ -96,7 +95,6 @@ final class Qwen2Decoder {
             compute.linear(gated: gate, up, LinearTask(layer.down, into: x, ending: LinearEnding(residual: middle)))
         }
         cache.advance(count)
-        guard wantsLogits, count > 0 else { return nil }
         let last = normed.rows(0..<1)
         compute.rmsNorm(input.rows(count - 1..<count), weight: model.norm, epsilon: epsilon, into: last)
         compute.linear(last, model.head, into: logits)

@@ -14,9 +14,8 @@ struct Sampler {
         self.random = SplitMix64(state: options.seed)
     }
 
-    /// The next token for `logits` `[vocabulary]`.
-    mutating func next(_ logits: [Float]) -> Int {
-        var logits = logits
+    /// The next token for `logits` `[vocabulary]`, of which those that no token belongs to are overwritten.
+    mutating func next(_ logits: inout [Float]) -> Int {
         for id in unknown { logits[id] = -.infinity }
         let best = Self.largest(logits)
         guard options.temperature > 0 else { return best }

@@ -2,7 +2,7 @@
 public final class AlignedMemory: Sendable {
     /// The first byte.
     // Unsafe: Swift's arrays are not aligned so.
-    // Invariant of the pointer, which no actor guards: what is behind it is written inside `init` only, freed in `deinit`.
+    // Invariant of the pointer, which no actor guards: what is behind it is written in `init` only, freed in `deinit`.
     public nonisolated(unsafe) let start: UnsafeRawPointer  // Unsafe, but never written again once it is here.
     private let count: Int
 

@@ -106,7 +106,7 @@ extension Compute {
             first.multiplier * first.channels == pointwise.inputs && pointwise.outputs == output.channels
                 && output.height == first.outputSize(input.height) && output.width == first.outputSize(input.width),
             "downsampling shapes")
-        guard tilesPay(output, weightCount: pointwise.inputs * pointwise.outputs) else {
+        guard pointwise.fitsTiles, tilesPay(output, weightCount: pointwise.inputs * pointwise.outputs) else {
             let middle = FeatureMap(hidden, height: output.height, width: output.width, channels: pointwise.inputs)
             depthwise(input, first, into: middle, gelu: true)
             return linear(middle.pixels, pointwise, into: output.pixels, ending: LinearEnding(gelu: true))

@@ -100,8 +100,11 @@ public final class Compute {
 
     /// Every thread computes some outputs of all rows, so that each weight is read, and expanded, once.
     private func linearByOutputs(_ x: Matrix, _ weights: LinearWeights, into out: Matrix, ending: LinearEnding) {
-        // A panel of expanded weights should stay in a core's second-level cache.
-        let panel = max(16, min(weights.outputs, 192 * 1024 / max(weights.inputs, 1)) / 16 * 16)
+        // A panel of expanded weights should stay in a core's second-level cache, and each thread have as many as the others.
+        let cached = max(16, min(weights.outputs, 192 * 1024 / max(weights.inputs, 1)) / 16 * 16)
+        let turns = (weights.outputs + cached * pool.threads - 1) / (cached * pool.threads)
+        let wanted = turns * pool.threads
+        let panel = min(cached, ((weights.outputs + wanted - 1) / wanted + 15) / 16 * 16)
         let panels = (weights.outputs + panel - 1) / panel
         let stored = weights.element != .float32
         let memory = stored ? scratch(panel * weights.inputs) : []

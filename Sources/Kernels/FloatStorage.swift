@@ -56,6 +56,13 @@ public struct Matrix {
         Array(UnsafeBufferPointer(start: base, count: rows * columns))
     }
 
+    /// Makes `values` a copy of all values, row by row, in its memory where that has room.
+    public func copy(into values: inout [Float]) {
+        values.removeAll(keepingCapacity: true)
+        // Unsafe: the storage behind `base` holds so many values, and nothing else runs meanwhile.
+        values.append(contentsOf: UnsafeBufferPointer(start: base, count: rows * columns))
+    }
+
     /// Sets all values, row by row.
     public func set(_ values: [Float]) {
         precondition(values.count == rows * columns, "\(values.count) values for [\(rows), \(columns)]")

@@ -81,6 +81,14 @@ public struct PreparedModel: Sendable {
         return tensors.values.contains { $0.mappedFile.map { ($0.device, $0.inode) == place } ?? false }
     }
 
+    /// Gives back the memory of what was read so far, for after loading: what was copied or computed from it is not read
+    /// again, and the rest comes back from the system's cache with its first use.
+    public func releaseReadPages() {
+        var files: [ObjectIdentifier: MappedFile] = [:]
+        for file in tensors.values.compactMap(\.mappedFile) { files[ObjectIdentifier(file)] = file }
+        for file in files.values { file.advise(.done, in: 0..<file.byteCount) }
+    }
+
     /// True if the output head is the embedding.
     public var sharesEmbedding: Bool { tensors[PreparedTensor.headName] == nil }
 

@@ -1,3 +1,4 @@
+import Glibc
 import ModelFiles
 import Testing
 
@@ -15,6 +16,35 @@ import Testing
     ) throws -> PreparedModel {
         try PackedModel.write(from: model, to: folder[name], precision: precision, identity: identity)
         return try PreparedModel.open(path: folder[name])
+    }
+
+    // MARK: - Memory
+
+    /// What is copied at the start is not kept in memory a second time.
+    @Test func whatWasReadIsGivenBackAndReadAgain() throws {
+        let model = try pack(TinyCheckpoint().open(in: folder), .bf16)
+        let path = folder["model.fastvlm"]
+        let values = try PreparedValues(model)
+        #expect(try residentBytes(path) > 0)
+        model.releaseReadPages()
+        #expect(try residentBytes(path) == 0)
+        #expect(try PreparedValues(model) == values)
+        #expect(try withExtendedLifetime(model) { try residentBytes(path) } > 0)
+    }
+
+    /// Bytes of the file at `path` that lie in this process's memory.
+    private func residentBytes(_ path: String) throws -> Int {
+        let file = try #require(fopen("/proc/self/smaps", "r"))
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 8192)
+        var isMapping = false
+        var bytes = 0
+        while fgets(&line, Int32(line.count), file) != nil {
+            let fields = String(cString: line).split { $0 == " " || $0 == "\n" }
+            if fields.count > 4, fields[0].contains("-") { isMapping = fields.last.map(String.init) == path }
+            if isMapping, fields.first == "Rss:" { bytes += (Int(fields[1]) ?? 0) * 1024 }
+        }
+        return bytes
     }
 
     // MARK: - Values
