@@ -150,7 +150,9 @@ private final class Hog {
     func start(_ count: Int) {
         for _ in 0..<count {
             var process = pid_t()
-            let arguments = ["/bin/sh", "-c", "while :; do :; done"]
+            // It ends soon after this program even if that is killed.
+            let busy = "while kill -0 \(getpid()); do i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; done"
+            let arguments = ["/bin/sh", "-c", busy]
             var pointers = arguments.map { strdup($0) }
             defer { for pointer in pointers { free(pointer) } }
             pointers.append(nil)
