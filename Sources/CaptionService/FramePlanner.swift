@@ -182,7 +182,7 @@ public final class FramePlanner: Sendable {
         if budget == nil || tasks.resolution != nil || tasks.tiling {
             request.choice = .fixed(tasks.fixedRung(side: frame.sourceSide, usual: frame.defaultResolution))
             // Nothing is known yet: what cannot be chosen has to be tried.
-            if !state.planner.isProfiled, state.planner.seeing.observations == 0 { request.whenLate = .bestEffort }
+            if !state.planner.isProfiled, state.planner.vision.observations == 0 { request.whenLate = .bestEffort }
         }
         for other in frame.waiting { request.waiting.add(clock.milliseconds(at: other.arrival) + other.budget) }
         return request

@@ -29,6 +29,9 @@ public struct PhaseTimes: Sendable, Equatable, Codable {
         case generate = "generate_ms"
     }
 
+    /// From the file to the encoder's input, on one thread.
+    public var opening: Double { decode + preprocess }
+
     /// Everything that grows with the picture and is bound by computing.
     public var seeing: Double { decode + preprocess + vision }
 

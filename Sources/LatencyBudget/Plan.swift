@@ -96,13 +96,14 @@ public struct Plan: Sendable, Equatable {
 
 /// Factors on the phases of the cost model.
 struct Slowdown: Sendable, Equatable {
-    var seeing = 1.0
+    var opening = 1.0
+    var vision = 1.0
     var prefill = 1.0
     var generate = 1.0
 
     func applied(to idle: PhaseTimes) -> PhaseTimes {
         PhaseTimes(
-            decode: idle.decode * seeing, preprocess: idle.preprocess * seeing, vision: idle.vision * seeing,
+            decode: idle.decode * opening, preprocess: idle.preprocess * opening, vision: idle.vision * vision,
             prefill: idle.prefill * prefill, generate: idle.generate * generate)
     }
 }

@@ -27,10 +27,11 @@ extension Planner {
     var present: Present {
         Present(
             slowdown: Slowdown(
-                seeing: exponential(seeing.held), prefill: exponential(prefill.held),
-                generate: exponential(generate.held)),
+                opening: exponential(opening.held), vision: exponential(vision.held),
+                prefill: exponential(prefill.held), generate: exponential(generate.held)),
             deviation: Slowdown(
-                seeing: seeing.deviation, prefill: prefill.deviation, generate: generate.deviation))
+                opening: opening.deviation, vision: vision.deviation, prefill: prefill.deviation,
+                generate: generate.deviation))
     }
 
     /// What the shortest useful answer at `rung` costs.
@@ -55,10 +56,8 @@ extension Planner {
         var doubt = 0.0
         if let index {
             let correction = corrections[index]
-            let factor = exponential(correction.seeing)
-            idle.decode *= factor
-            idle.preprocess *= factor * exponential(correction.preprocess[outline.rawValue])
-            idle.vision *= factor
+            idle.preprocess *= exponential(correction.preprocess[outline.rawValue])
+            idle.vision *= exponential(correction.vision)
             idle.prefill *= exponential(correction.prefill)
             // An unmeasured rung may differ from the nominal shape.
             if !isProfiled { doubt = 0.1 / Double(1 + correction.observations) }
@@ -117,7 +116,8 @@ extension Planner {
     ) -> Plan {
         let (minimum, maximum) = request.tokenRange
         let slowdown = present.slowdown
-        let likeliest = Slowdown(seeing: seeing.factor, prefill: prefill.factor, generate: generate.factor)
+        let likeliest = Slowdown(
+            opening: opening.factor, vision: vision.factor, prefill: prefill.factor, generate: generate.factor)
         let available = left - configuration.reserve.asDuration
         let step = slowdown.generate * model.perToken(estimate.context)
         let forTokens = available - estimate.allowance - slowdown.applied(to: estimate.idle).untilFirstToken

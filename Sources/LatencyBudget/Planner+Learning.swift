@@ -33,14 +33,20 @@ extension Planner {
         if tokens > 0, measured.generate > 0 {
             usualTokens += 0.05 * (Double(tokens) - usualTokens)
         }
-        let seeingRatio = Self.ratio(seeingTime, plan.idle.seeing)
+        // Of a frame that was given up it is known how far seeing came, not how far the encoder alone.
+        let openingTime = measured.opening > 0 ? measured.opening : plan.slowdown.applied(to: plan.idle).opening
+        let visionRatio = Self.ratio(share < 1 ? seeingTime - openingTime : measured.vision, plan.idle.vision)
         let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
-        correctRung(plan, seeingRatio: seeingRatio, prefillRatio: prefillRatio)
-        if !isStall { seeing.observe(seeingRatio, isInCompany: plan.isInCompany) }
+        correctRung(plan, visionRatio: visionRatio, prefillRatio: prefillRatio)
+        if !isStall {
+            vision.observe(visionRatio, isInCompany: plan.isInCompany)
+            opening.observe(Self.ratio(measured.opening, plan.idle.opening), isInCompany: plan.isInCompany)
+            opening.lean(towards: vision.level)
+        }
         // What belongs to a picture is learned from every frame: these filters bear a stall now and then, and pictures that
         // took longer than expected were stalls for ever otherwise.
-        correctPreprocessing(plan, Self.ratio(measured.preprocess, plan.idle.preprocess * seeing.factor))
-        if let work = plan.decoding { decoding.observe(work, took: measured.decode / seeing.factor) }
+        correctPreprocessing(plan, Self.ratio(measured.preprocess, plan.idle.preprocess * opening.factor))
+        if let work = plan.decoding { decoding.observe(work, took: measured.decode / opening.factor) }
         guard !isStall else { return }
         prefill.observe(prefillRatio, isInCompany: plan.isInCompany)
         generate.observe(Self.ratio(measured.generate, idleGenerate), isInCompany: plan.isInCompany)
@@ -50,7 +56,8 @@ extension Planner {
     public mutating func observe(_ signals: DeviceSignals) {
         let steps = signals.suspectedSteps(since: self.signals)
         self.signals = signals
-        seeing.doubt(steps.computing)
+        opening.doubt(steps.computing)
+        vision.doubt(steps.computing)
         prefill.doubt(steps.computing)
         generate.doubt(steps.memory)
     }
@@ -61,11 +68,13 @@ extension Planner {
         patience.relieved()
         // What the device is without them, the next frames say.
         if contention.isSeen {
-            seeing.doubt(0.3)
+            opening.doubt(0.3)
+            vision.doubt(0.3)
             prefill.doubt(0.3)
             generate.doubt(0.3)
         } else {
-            seeing.relieve(0.3)
+            opening.relieve(0.3)
+            vision.relieve(0.3)
             prefill.relieve(0.3)
             generate.relieve(0.3)
         }
@@ -117,7 +126,7 @@ extension Planner {
         }
         guard measured.total > 0, expected.total > 0, plan.deviation > 0 else { return false }
         // Before a first frame nothing was predicted.
-        guard isProfiled || seeing.observations > 0 else { return false }
+        guard isProfiled || vision.observations > 0 else { return false }
         let isStall = contention.observe(excess: excess, expected: expected.total, deviation: plan.deviation)
         if plan.isInCompany {
             companyResiduals.observe(logarithm(max(actual - plan.allowance, 1e-9) / expected.total) / plan.deviation)
@@ -143,8 +152,8 @@ extension Planner {
     }
 
     /// Moves a rung's own correction a little towards what the frame showed beyond the present slowdown.
-    private mutating func correctRung(_ plan: Plan, seeingRatio: Double, prefillRatio: Double) {
-        guard let index = plan.index, corrections.indices.contains(index), isProfiled || seeing.observations > 0 else {
+    private mutating func correctRung(_ plan: Plan, visionRatio: Double, prefillRatio: Double) {
+        guard let index = plan.index, corrections.indices.contains(index), isProfiled || vision.observations > 0 else {
             return
         }
         // Without a profile the first frames of a rung decide, as its share of the nominal shape is a guess.
@@ -156,8 +165,8 @@ extension Planner {
             let surprise = (logarithm(ratio) - filter.level).bounded(to: -most...most)
             correction = (correction + gain * surprise).bounded(to: -0.7...0.7)
         }
-        move(&corrections[index].seeing, seeingRatio, seeing)
+        move(&corrections[index].vision, visionRatio, vision)
         move(&corrections[index].prefill, prefillRatio, prefill)
-        if seeingRatio > 0 { corrections[index].observations = min(corrections[index].observations + 1, 1_000_000) }
+        if visionRatio > 0 { corrections[index].observations = min(corrections[index].observations + 1, 1_000_000) }
     }
 }

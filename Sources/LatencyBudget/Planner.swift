@@ -37,9 +37,10 @@ public struct Planner: Sendable {
     /// Whether the device was measured before.
     public let isProfiled: Bool
 
-    /// Slowdowns of the phases: decoding, preprocessing and encoding are bound by computing, and so is the prefill;
-    /// generating is bound by memory.
-    public internal(set) var seeing: SlowdownFilter
+    /// Slowdowns of the phases: decoding and preprocessing run on one thread, which another program need not disturb; the
+    /// encoder and the prefill are bound by computing on all of them; generating is bound by memory.
+    public internal(set) var opening: SlowdownFilter
+    public internal(set) var vision: SlowdownFilter
     public internal(set) var prefill: SlowdownFilter
     public internal(set) var generate: SlowdownFilter
     /// The margin on predictions.
@@ -71,10 +72,9 @@ public struct Planner: Sendable {
 
     struct RungCorrection: Sendable {
         /// Logarithms.
-        var seeing = 0.0
+        var vision = 0.0
         var prefill = 0.0
-        /// Beside what is seeing's, by the pictures' outlines: resizing depends on the pictures that come, and was measured
-        /// without a pause.
+        /// By the pictures' outlines: resizing depends on the pictures that come, and was measured without a pause.
         var preprocess = SIMD4<Double>(repeating: 0)
         var resized = SIMD4<Double>(repeating: 0)
         var observations = 0
@@ -126,9 +126,10 @@ public struct Planner: Sendable {
         self.configuration = configuration
         self.model = model ?? .nominal
         isProfiled = model != nil
-        seeing = SlowdownFilter(isKnown: isProfiled, proof: configuration.proof)
-        prefill = seeing
-        generate = seeing
+        vision = SlowdownFilter(isKnown: isProfiled, proof: configuration.proof)
+        opening = vision
+        prefill = vision
+        generate = vision
         residuals = ResidualQuantile(target: configuration.missTarget)
         admission = residuals
         companyResiduals = residuals
@@ -197,7 +198,7 @@ public struct Planner: Sendable {
         if left == .infinity, let chosen {
             return .run(makePlan(chosen.estimate, .noBudget, request, left: left, now: now))
         }
-        if available > 0, !isProfiled, seeing.observations == 0 {
+        if available > 0, !isProfiled, vision.observations == 0 {
             return .run(makePlan(cheapest, .learning, request, left: left, now: now))
         }
         if chosen == nil, isAdmitted(cheapest, available),

@@ -154,7 +154,7 @@ extension Simulation {
                     index: index, start: start, source: frame.source, left: left, rung: rung, bestRung: bestRung,
                     reason: plan?.reason.rawValue ?? "expired", actual: now - start,
                     predicted: plan?.predicted.total ?? 0, met: met, tokens: outcome?.tokens ?? 0,
-                    slowdown: frame.seeing, estimated: planner.seeing.factor, tokenSlowdown: frame.generate,
+                    slowdown: frame.seeing, estimated: planner.vision.factor, tokenSlowdown: frame.generate,
                     tokenEstimated: planner.generate.factor))
         }
 

@@ -56,7 +56,7 @@ import Testing
                 PhaseTimes(decode: jump, preprocess: jump, vision: jump, prefill: jump, generate: jump), tokens: 20,
                 of: plan, met: nil)
         }
-        #expect(planner.seeing == before.seeing)
+        #expect(planner.vision == before.vision)
         #expect(planner.prefill == before.prefill)
         #expect(planner.generate == before.generate)
     }
@@ -127,7 +127,7 @@ import Testing
                     PhaseTimes(
                         decode: pick(), preprocess: pick(), vision: pick(), prefill: pick(), generate: pick()),
                     tokens: count(), of: plan, met: [true, false, nil][Int(random.next() % 3)], seen: pick())
-                #expect(planner.seeing.level.isFinite)
+                #expect(planner.vision.level.isFinite)
                 #expect(planner.residuals.margin.isFinite)
                 #expect(planner.companyResiduals.margin.isFinite)
                 #expect(planner.usualTokens.isFinite)

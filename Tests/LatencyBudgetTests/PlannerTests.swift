@@ -159,6 +159,38 @@ import Testing
         }
     }
 
+    /// Another program takes a core of the encoder's; the one thread that opens a picture keeps its own.
+    @Test func whatSlowsTheEncoderSaysNothingOfOpening() throws {
+        var planner = try Samples.planner()
+        for index in 0..<60 {
+            let plan = try #require(planner.plan(request(60_000), now: 1000).plan)
+            let prediction = planner.prediction(of: plan, tokens: 20)
+            var measured = Samples.measured(plan)
+            if index >= 30 {
+                measured.vision *= 1.4
+                #expect(abs(prediction.decode / measured.decode - 1) < 0.03, "frame \(index)")
+                #expect(abs(prediction.preprocess / measured.preprocess - 1) < 0.03, "frame \(index)")
+            }
+            planner.observe(measured, tokens: 20, of: plan, met: true)
+        }
+        #expect(abs(planner.vision.factor - 1.4) < 0.03)
+        #expect(abs(planner.opening.factor - 1) < 0.03)
+    }
+
+    /// What opening costs is learned beside its slowdown: the two together tell, neither may drift away.
+    @Test func theSlowdownOfOpeningStaysNearTheEncoders() throws {
+        var random = SeededGenerator(seed: 5)
+        var planner = try Samples.planner()
+        for _ in 0..<20_000 {
+            let plan = try #require(planner.plan(request(60_000), now: 1000).plan)
+            var measured = Samples.measured(plan)
+            measured.decode *= random.noise(0.2)
+            measured.preprocess *= random.noise(0.2)
+            planner.observe(measured, tokens: 20, of: plan, met: true)
+            #expect(abs(planner.opening.level - planner.vision.level) < 0.3)
+        }
+    }
+
     @Test func aReserveIsKept() throws {
         var planner = try Samples.planner([256], configuration: PlannerConfiguration(reserve: 500))
         let budget = 1.3 * Samples.time(256)
@@ -234,7 +266,7 @@ import Testing
                 Samples.measured(plan, computing: slow, memory: slow), tokens: 20, of: plan, met: true)
             if index > 62 { #expect(plan.rung == Rung(pixels: 768), "frame \(index)") }
         }
-        #expect(planner.seeing.factor < 1.02)
+        #expect(planner.vision.factor < 1.02)
     }
 
     @Test func warningsWidenTheMarginBeforeTheFirstSlowFrame() throws {
@@ -347,7 +379,7 @@ import Testing
             let whole = Samples.measured(plan, computing: 3).vision
             planner.observe(PhaseTimes(vision: whole / 4), tokens: 0, of: plan, met: false, seen: 0.25)
         }
-        #expect(planner.seeing.factor > 2.5)
+        #expect(planner.vision.factor > 2.5)
     }
 
     @Test func aLongAnswerIsNotGivenWhileAnotherFrameWaitsThatCannot() throws {

@@ -88,7 +88,7 @@ private enum Famine {
             guard Famine.begin() else { exit(3) }
             for index in 100..<2100 { Self.frame(index, &planner) }
             Famine.end()
-            guard planner.seeing.observations > 1000 else { exit(4) }
+            guard planner.vision.observations > 1000 else { exit(4) }
         }
     }
 

@@ -62,7 +62,7 @@ import Testing
             #expect(after.rung == Rung(pixels: 320), "seed \(number)")
             // One step for the accident, none for the stall that showed what they are.
             #expect(planner.residuals.margin < margin + 0.5)
-            #expect(planner.seeing.factor < 1.05)
+            #expect(planner.vision.factor < 1.05)
         }
     }
 
@@ -129,7 +129,7 @@ import Testing
         var seed = SeededGenerator(seed: 6)
         var planner = try Self.settled(&seed)
         for _ in 0..<3 { Self.frame(&planner, budget: 12, slowdown: 1.8, seed: &seed) }
-        #expect(planner.seeing.factor > 1.6)
+        #expect(planner.vision.factor > 1.6)
         let plan = try #require(Self.frame(&planner, budget: 12, slowdown: 1.8, seed: &seed))
         // A slowdown needs no room for a slice besides.
         #expect(plan.bound < 1.35 * plan.predicted.total)
@@ -225,15 +225,15 @@ import Testing
         var seed = SeededGenerator(seed: 16)
         var planner = try Self.settled(&seed)
         for _ in 0..<30 { Self.frame(&planner, budget: 12, slowdown: 1.15, competitors: 1, seed: &seed) }
-        let before = [planner.seeing, planner.prefill, planner.generate].map(\.variance)
+        let before = [planner.vision, planner.prefill, planner.generate].map(\.variance)
         planner.observe(competitors: 0)
-        #expect([planner.seeing, planner.prefill, planner.generate].map(\.variance) == before)
+        #expect([planner.vision, planner.prefill, planner.generate].map(\.variance) == before)
         planner.observe(competitors: 0)
-        for (before, filter) in zip(before, [planner.seeing, planner.prefill, planner.generate]) {
+        for (before, filter) in zip(before, [planner.vision, planner.prefill, planner.generate]) {
             #expect(filter.variance > before + 0.05)
         }
         Self.frame(&planner, budget: 12, competitors: 0, seed: &seed)
-        #expect(abs(planner.seeing.factor - 1) < 0.08)
+        #expect(abs(planner.vision.factor - 1) < 0.08)
     }
 
     @Test func hopelessFramesAreTriedSeldomBesideProgramsAndAtOnceAfterThem() throws {
