@@ -121,7 +121,10 @@ struct BenchBudgetCommand: ParsableCommand {
         let bar = ProgressBar("measuring")
         defer { bar.finish() }
         for (place, budget) in budgets.enumerated() {
-            try run.run(budget: budget, part: part, count: frames, hogs: hogs, until: end) { frame in
+            let interval = try run.interval(budget, profile.costModel())
+            try run.run(
+                budget: budget, interval: interval, part: part, count: frames, hogs: hogs, until: end
+            ) { frame in
                 all.append(frame)
                 try file?.write(frame.line())
                 bar.show(place * frames + frame.index + 1, of: budgets.count * frames)

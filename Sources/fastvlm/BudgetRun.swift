@@ -46,9 +46,6 @@ struct BudgetRun {
     let maxTokens: Int
     let missTarget: Double
 
-    /// From an answer to the next picture, ms, as from a camera that is hardly slower than the answers.
-    static func pause(_ budget: Double) -> Double { min(50, max(2, 0.25 * budget)) }
-
     private var tasks: PictureTasks {
         var tasks = PictureTasks()
         tasks.prompt = prompt
@@ -56,30 +53,43 @@ struct BudgetRun {
         return tasks
     }
 
+    /// From one picture to the next, ms, as from a camera of one pace: the budget's, or what an idle device takes at the
+    /// highest rung and a quarter, if that is less. A picture that comes later because the one before took longer waits for
+    /// nothing.
+    func interval(_ budget: Double, _ costs: CostModel) throws -> Double {
+        min(budget, 1.25 * (try idleTimes(costs).max() ?? budget))
+    }
+
     /// Twice the lowest rung's time, twice the highest's, and what lies evenly between them in the logarithm, ms.
     func budgets(_ costs: CostModel, count: Int) throws -> [Double] {
-        var frame = FramePlanner.Frame(
-            tasks: tasks, arrival: .now, textTokens: reader.model.textTokens(of: tasks), defaultResolution: 0)
-        if let first = pictures.first { frame.read(headerOf: first) }
-        let times = ladder.steps.map {
-            costs.phases(
-                $0.rung, sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels, textTokens: frame.textTokens,
-                tokens: min(maxTokens, 24)
-            ).total
-        }
+        let times = try idleTimes(costs)
         guard let low = times.min(), let high = times.max(), count > 1 else {
             return times.max().map { [2 * $0] } ?? []
         }
         return (0..<count).map { 2 * low * pow(high / low, Double($0) / Double(count - 1)) }
     }
 
+    /// What an answer takes at each rung, ms.
+    private func idleTimes(_ costs: CostModel) throws -> [Double] {
+        var frame = FramePlanner.Frame(
+            tasks: tasks, arrival: .now, textTokens: reader.model.textTokens(of: tasks), defaultResolution: 0)
+        if let first = pictures.first { frame.read(headerOf: first) }
+        return ladder.steps.map {
+            costs.phases(
+                $0.rung, sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels, textTokens: frame.textTokens,
+                tokens: min(maxTokens, 24)
+            ).total
+        }
+    }
+
     /// Answers frames `range` of a part of `count`.
     ///
     /// - Parameters:
+    ///   - interval: From one picture to the next, ms.
     ///   - hogs: Programs that compute without end beside the middle third.
     ///   - answered: Told of each frame.
     func run(
-        budget: Double, part: Int, count: Int, hogs: Int, until end: ContinuousClock.Instant,
+        budget: Double, interval: Double, part: Int, count: Int, hogs: Int, until end: ContinuousClock.Instant,
         answered: (Frame) throws -> Void
     ) throws {
         let logger = Logger(label: "budget") { _ in SwiftLogNoOpLogHandler() }
@@ -93,10 +103,10 @@ struct BudgetRun {
         tasks.budget = budget
         let hog = Hog()
         defer { hog.stop() }
-        var isStarted = true
+        var next = ContinuousClock.now
         for index in 0..<count where ContinuousClock.now < end {
-            // A camera does not hurry where its pictures are not answered at all.
-            usleep(UInt32((isStarted ? Self.pause(budget) : 0.5 * budget) * 1000))
+            next = max(next + .milliseconds(interval), ContinuousClock.now)
+            usleep(UInt32(max(0, (next - ContinuousClock.now).milliseconds * 1000)))
             if index == count / 3 { hog.start(hogs) }
             if index == 2 * count / 3 { hog.stop() }
             let phase = hogs == 0 ? "quiet" : index < count / 3 ? "before" : index < 2 * count / 3 ? "hog" : "after"
@@ -105,7 +115,6 @@ struct BudgetRun {
                 isMet: false, tokens: 0)
             try answer(&frame, tasks, pictures[(part * count + index) % pictures.count], planner)
             try answered(frame)
-            isStarted = frame.resolution != nil
         }
     }
 

@@ -97,7 +97,8 @@ struct BudgetedAccuracy {
                 .usage, "Cannot run the planner at \(resolutions) px: the model's ladder has none of them.")
         }
         let planners = try Self.planners(reader, ladder, budgets, usual: first.bytes)
-        let pause = UInt32(BudgetRun.pause(budgets.min() ?? 0) * 1000)
+        // From an answer to the next picture, as from a camera that is hardly slower than the answers.
+        let pause = UInt32(min(50, max(2, 0.25 * (budgets.min() ?? 0))) * 1000)
         var done = 0
         for start in stride(from: 0, to: pictures.count, by: Self.block) {
             let block = pictures[start..<min(start + Self.block, pictures.count)]
