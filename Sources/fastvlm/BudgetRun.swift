@@ -53,11 +53,10 @@ struct BudgetRun {
         return tasks
     }
 
-    /// From one picture to the next, ms, as from a camera of one pace: the budget's, or what an idle device takes at the
-    /// highest rung and a quarter, if that is less. A picture that comes later because the one before took longer waits for
-    /// nothing.
+    /// From one picture to the next, ms, as from a camera of one pace: the budget, or twice what an idle device takes at the
+    /// highest rung, if that is less. A picture after one that took longer comes with that one's answer.
     func interval(_ budget: Double, _ costs: CostModel) throws -> Double {
-        min(budget, 1.25 * (try idleTimes(costs).max() ?? budget))
+        min(budget, 2 * (try idleTimes(costs).max() ?? budget))
     }
 
     /// Twice the lowest rung's time, twice the highest's, and what lies evenly between them in the logarithm, ms.
