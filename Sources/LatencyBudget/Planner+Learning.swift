@@ -41,7 +41,6 @@ extension Planner {
         if !isStall {
             vision.observe(visionRatio, isInCompany: plan.isInCompany)
             opening.observe(Self.ratio(measured.opening, plan.idle.opening), isInCompany: plan.isInCompany)
-            opening.lean(towards: vision.level)
         }
         // What belongs to a picture is learned from every frame: these filters bear a stall now and then, and pictures that
         // took longer than expected were stalls for ever otherwise.

@@ -107,13 +107,6 @@ public struct SlowdownFilter: Sendable, Equatable {
         doubt(step)
     }
 
-    /// Moves the level a little towards `other`, another phase's: where what a phase costs is itself learned beside its
-    /// slowdown, only their product is seen, and the slowdown could be anything after a while.
-    public mutating func lean(towards other: Double) {
-        guard other.isFinite else { return }
-        level += 0.02 * (other - level)
-    }
-
     /// Says that the device may just have changed: the next frames count for more.
     ///
     /// - Parameter step: The size of the change that is suspected, in the logarithm.

@@ -177,8 +177,8 @@ import Testing
         #expect(abs(planner.opening.factor - 1) < 0.03)
     }
 
-    /// What opening costs is learned beside its slowdown: the two together tell, neither may drift away.
-    @Test func theSlowdownOfOpeningStaysNearTheEncoders() throws {
+    /// What opening costs is learned beside its slowdown, and only their product is seen: neither may drift away.
+    @Test func theSlowdownOfOpeningStaysWhereItIs() throws {
         var random = SeededGenerator(seed: 5)
         var planner = try Samples.planner()
         for _ in 0..<20_000 {
@@ -187,7 +187,7 @@ import Testing
             measured.decode *= random.noise(0.2)
             measured.preprocess *= random.noise(0.2)
             planner.observe(measured, tokens: 20, of: plan, met: true)
-            #expect(abs(planner.opening.level - planner.vision.level) < 0.3)
+            #expect(abs(planner.opening.level) < 0.2)
         }
     }
 
