@@ -35,7 +35,7 @@ extension Planner {
         }
         // Of a frame that was given up it is known how far seeing came, not how far the encoder alone.
         let openingTime = measured.opening > 0 ? measured.opening : plan.slowdown.applied(to: plan.idle).opening
-        let visionRatio = Self.ratio(share < 1 ? seeingTime - openingTime : measured.vision, plan.idle.vision)
+        let visionRatio = Self.ratio(share == 1 ? measured.vision : seeingTime - openingTime, plan.idle.vision)
         let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
         correctRung(plan, visionRatio: visionRatio, prefillRatio: prefillRatio)
         if !isStall {

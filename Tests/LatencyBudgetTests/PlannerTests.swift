@@ -177,6 +177,24 @@ import Testing
         #expect(abs(planner.opening.factor - 1) < 0.03)
     }
 
+    /// Too little was done to tell from it, or half: then the other half would have taken as long.
+    @Test(arguments: [(seen: 0.05, slow: 1.0), (0.5, 1), (0.5, 2)])
+    func aFrameThatWasGivenUpTellsOfTheEncoderWhatWasDone(seen: Double, slow: Double) throws {
+        var planner = try Samples.planner()
+        for _ in 0..<40 {
+            let plan = try #require(planner.plan(request(60_000), now: 1000).plan)
+            let whole = Samples.measured(plan)
+            var measured = PhaseTimes()
+            measured.decode = whole.decode
+            measured.preprocess = whole.preprocess
+            // The share is that of opening and encoding together.
+            measured.vision = max(0.01, seen * (whole.opening + slow * whole.vision) - whole.opening)
+            planner.observe(measured, tokens: 0, of: plan, met: false, seen: seen)
+        }
+        #expect(abs(planner.vision.factor / slow - 1) < 0.03)
+        #expect(abs(planner.opening.factor - 1) < 0.03)
+    }
+
     /// What opening costs is learned beside its slowdown, and only their product is seen: neither may drift away.
     @Test func theSlowdownOfOpeningStaysWhereItIs() throws {
         var random = SeededGenerator(seed: 5)
