@@ -26,15 +26,13 @@ import Testing
         let pool = try #require(fv_thread_pool_create(2))
         defer { fv_thread_pool_destroy(pool) }
         var shared = 0
-        let end = ContinuousClock.now + .seconds(60)
-        while shared < 50, ContinuousClock.now < end {
-            let turns = Turns(64, microseconds: 20)
-            turns.take(on: pool, workers: 2)
+        Turns.loop(on: pool, 64, microseconds: 20) { turns in
             // At most: the caller's half, what the worker took of it, the worker's half, what the caller took of that.
             let changes = zip(turns.workers, turns.workers.dropFirst()).count { $0 != $1 }
             #expect(changes <= 2, "\(turns.workers)")
             if changes > 0 { shared += 1 }
             if turns.workers.contains(1) { #expect(turns.workers[32] == 1) }
+            return shared < 50
         }
         #expect(shared == 50)
     }
@@ -60,39 +58,38 @@ import Testing
 
     @Test func aWorkerThatIsLateIsNotWaitedFor() throws {
         let cores = Cores.allowed
-        try OwnThread.run {
+        let turns = try OwnThread.run {
             // With one core for all, whoever runs takes the other's time: the caller has every turn.
             Cores.allow([cores[0]])
             let pool = try #require(fv_thread_pool_create(3))
             defer { fv_thread_pool_destroy(pool) }
-            for _ in 0..<300 {
+            return (0..<300).map { _ in
                 let turns = Turns(8)
                 turns.take(on: pool, workers: 3)
-                #expect(turns.counts.allSatisfy { $0 == 1 })
-                #expect(turns.workers.allSatisfy { $0 == 0 })
+                return (counts: turns.counts, workers: turns.workers)
             }
         }
+        #expect(turns.allSatisfy { $0.counts.allSatisfy { $0 == 1 } && $0.workers.allSatisfy { $0 == 0 } })
     }
 
     @Test(.enabled(if: Cores.allowed.count > 1))
     func aWorkerOnTheCallersCoreMovesToAnother() throws {
-        let cores = Cores.allowed
-        try OwnThread.run {
+        let cores = Cores.allowed.map(Int32.init)
+        let seen = try OwnThread.run {
             // Started here, the worker may run nowhere else unless it moves by itself.
-            Cores.allow([cores[0]])
+            Cores.allow([Int(cores[0])])
             let pool = try #require(fv_thread_pool_create(2))
             defer { fv_thread_pool_destroy(pool) }
             var seen: Set<Int32> = []
-            let end = ContinuousClock.now + .seconds(60)
-            while !seen.contains(Int32(cores[1])), ContinuousClock.now < end {
-                Cores.allow([cores[0]])
-                Cores.allow([cores[0], cores[1]])
-                let turns = Turns(64, microseconds: 50)
-                turns.take(on: pool, workers: 2)
+            Turns.loop(on: pool, 64, microseconds: 50) { turns in
                 for (worker, core) in zip(turns.workers, turns.cores) where worker == 1 { seen.insert(core) }
+                Cores.allow([Int(cores[0])])
+                Cores.allow(cores.prefix(2).map(Int.init))
+                return !seen.contains(cores[1])
             }
-            #expect(seen.contains(Int32(cores[1])))
+            return seen
         }
+        #expect(seen.contains(cores[1]))
     }
 
     /// A turn that is held while its thread does not run would keep the caller for as long as the other program wants.
@@ -108,38 +105,40 @@ import Testing
             isOver.withLock { $0 = true }
             other.join()
         }
-        try OwnThread.run {
+        let (moved, counts) = try OwnThread.run {
             Cores.allow(cores)
             let pool = try #require(fv_thread_pool_create(2))
             defer { fv_thread_pool_destroy(pool) }
             var moved = 0
-            let end = ContinuousClock.now + .seconds(30)
-            while moved < 10, ContinuousClock.now < end {
-                let turns = Turns(16, microseconds: 200)
-                turns.take(on: pool, workers: 2)
-                #expect(turns.counts.allSatisfy { $0 == 1 })
+            var counts: Set<Int> = []
+            Turns.loop(on: pool, 16, microseconds: 200) { turns in
+                counts.formUnion(turns.counts)
                 // With two cores the worker may run on one of them only: nobody else moves it in the middle of a turn.
                 moved += turns.workers.indices.count {
                     turns.workers[$0] == 1 && turns.firstCores[$0] != turns.cores[$0]
                 }
+                return moved < 10
             }
-            #expect(moved >= 10)
+            return (moved, counts)
         }
+        #expect(moved >= 10)
+        #expect(counts == [1])
     }
 
     @Test(.enabled(if: Cores.allowed.count > 1))
     func aWorkerKeepsToTheCoresThatItsCallerMayUse() throws {
         let cores = Cores.allowed
-        try OwnThread.run {
+        let seen = try OwnThread.run {
             Cores.allow([cores[0]])
             let pool = try #require(fv_thread_pool_create(2))
             defer { fv_thread_pool_destroy(pool) }
-            for _ in 0..<50 {
+            return (0..<50).map { _ in
                 let turns = Turns(64, microseconds: 20)
                 turns.take(on: pool, workers: 2)
-                #expect(turns.cores.allSatisfy { $0 == Int32(cores[0]) })
+                return turns.cores
             }
         }
+        #expect(Set(seen.joined()) == [Int32(cores[0])])
     }
 }
 
@@ -166,6 +165,19 @@ private final class Turns {
         var firstCores: UnsafeMutablePointer<Int32>?
         var cores: UnsafeMutablePointer<Int32>?
         var work: Duration
+    }
+
+    /// Runs loops of `count` turns on two threads until `look` has seen enough of them, for half a minute at most.
+    static func loop(
+        on pool: OpaquePointer, _ count: Int, microseconds: Int, _ look: (_ turns: Turns) -> Bool
+    ) {
+        let end = ContinuousClock.now + .seconds(30)
+        var isWanted = true
+        while isWanted, ContinuousClock.now < end {
+            let turns = Turns(count, microseconds: microseconds)
+            turns.take(on: pool, workers: 2)
+            isWanted = look(turns)
+        }
     }
 
     func take(on pool: OpaquePointer, workers most: Int32) {
@@ -232,10 +244,11 @@ private final class OwnThread {
 
     func join() { pthread_join(thread, nil) }
 
-    static func run(_ body: @escaping @Sendable () throws -> Void) throws {
-        let result = Mutex<Result<Void, any Error>>(.success(()))
+    /// What `body` gives there. What is expected of it is for the test's own thread: elsewhere nobody knows whose it was.
+    static func run<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) throws -> Value {
+        let result = Mutex<Result<Value, any Error>?>(nil)
         OwnThread { result.withLock { $0 = Result { try body() } } }.join()
-        try result.withLock { $0 }.get()
+        return try #require(result.withLock { $0 }).get()
     }
 
     private final class Box {
