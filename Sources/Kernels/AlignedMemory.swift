@@ -1,16 +1,16 @@
 /// Memory aligned to 64 bytes, written once when it is made.
-public final class AlignedMemory: Sendable {
-    /// The first byte.
-    // Unsafe: Swift's arrays are not aligned so.
-    // Invariant of the pointer, which no actor guards: what is behind it is written in `init` only, freed in `deinit`.
-    public nonisolated(unsafe) let start: UnsafeRawPointer  // Unsafe, but never written again once it is here.
+public final class AlignedMemory: StoredWeights {
+    // Unsafe: Swift's arrays are not aligned so, and their elements have no lasting address.
+    // Invariant of nonisolated(unsafe): what is there is written in `init` only, before any other thread can know of it, and
+    // freed in `deinit`, after the last one has let go. Nobody has to take turns to read it.
+    public nonisolated(unsafe) let baseAddress: UnsafeRawPointer  // Invariant: written in `init` only.
     private let count: Int
 
     /// - Parameter fill: Writes all `byteCount` bytes.
     public init(byteCount: Int, fill: (UnsafeMutableRawBufferPointer) -> Void) {
         let memory = UnsafeMutableRawPointer.allocate(byteCount: max(byteCount, 1), alignment: 64)
         fill(UnsafeMutableRawBufferPointer(start: memory, count: byteCount))
-        start = UnsafeRawPointer(memory)
+        baseAddress = UnsafeRawPointer(memory)
         count = byteCount
     }
 
@@ -21,8 +21,8 @@ public final class AlignedMemory: Sendable {
         }
     }
 
-    deinit { start.deallocate() }
+    deinit { baseAddress.deallocate() }
 
     /// All of it; valid as long as this object lives.
-    public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
+    public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: baseAddress, count: count) }
 }

@@ -27,15 +27,16 @@ public enum WeightElement: Sendable, Equatable {
     }
 }
 
+/// Memory with weights, which is never written: a part of a mapped file, or a copy.
+public protocol StoredWeights: Sendable {
+    /// The first byte: stable for as long as this value, or a copy of it, lives.
+    var baseAddress: UnsafeRawPointer { get }
+}
+
 /// A linear layer's weights `[outputs, inputs]` as they lie in a model file: floats row-major, quantized ones in panels.
 public struct LinearWeights: Sendable {
-    // Unsafe: weights are read where the file is mapped, without a copy.
-    // Invariant of the pointer, which no actor guards: nothing writes to what is behind it, and `owner` keeps it alive.
-    nonisolated(unsafe) let base: UnsafeRawPointer  // Unsafe, but never written, and kept alive by `owner`.
-    /// Of 4-bit weights, float16.
-    // Unsafe: as `base`, from the same owner. Invariant of the pointer: the same.
-    nonisolated(unsafe) let groupScales: UnsafeRawPointer?  // Unsafe, but never written, and kept alive by `owner`.
-    private let owner: any Sendable
+    private let values: any StoredWeights
+    private let scalesOfGroups: (any StoredWeights)?
     public let element: WeightElement
     public let outputs: Int
     public let inputs: Int
@@ -47,22 +48,21 @@ public struct LinearWeights: Sendable {
     /// Multiplies every product before the bias is added, `[outputs]`.
     public var scale: [Float]?
 
-    /// Weights at `base`, which hold `outputs * inputs` values for as long as `owner` lives.
+    /// Weights that lie in `values`, `outputs * inputs` of them.
     ///
     /// - Parameters:
-    ///   - groupScales: The groups' scales, of 4-bit weights only; `owner` keeps them too.
+    ///   - groupScales: The groups' scales, float16, of 4-bit weights only.
     ///   - scale: Required with 8-bit weights.
     public init(
-        base: UnsafeRawPointer, groupScales: UnsafeRawPointer? = nil, owner: any Sendable, element: WeightElement,
-        outputs: Int, inputs: Int, bias: [Float]? = nil, scale: [Float]? = nil
+        _ values: any StoredWeights, groupScales: (any StoredWeights)? = nil, element: WeightElement, outputs: Int,
+        inputs: Int, bias: [Float]? = nil, scale: [Float]? = nil
     ) {
         precondition(element != .int8 || scale != nil, "8-bit weights without a scale")
         precondition((element == .int4) == (groupScales != nil), "4-bit weights and their groups' scales")
         precondition(bias.map { $0.count == outputs } ?? true, "bias of \(outputs) outputs")
         precondition(scale.map { $0.count == outputs } ?? true, "scale of \(outputs) outputs")
-        self.base = base
-        self.groupScales = groupScales
-        self.owner = owner
+        self.values = values
+        scalesOfGroups = groupScales
         self.element = element
         self.outputs = outputs
         self.inputs = inputs
@@ -73,11 +73,14 @@ public struct LinearWeights: Sendable {
     /// Float32 weights with memory of their own: a copy of `values` `[outputs, inputs]`.
     public init(_ values: [Float], outputs: Int, inputs: Int, bias: [Float]? = nil, scale: [Float]? = nil) {
         precondition(values.count == outputs * inputs, "\(values.count) values for [\(outputs), \(inputs)]")
-        let memory = AlignedMemory(values)
         self.init(
-            base: memory.start, owner: memory, element: .float32, outputs: outputs, inputs: inputs,
-            bias: bias, scale: scale)
+            AlignedMemory(values), element: .float32, outputs: outputs, inputs: inputs, bias: bias, scale: scale)
     }
+
+    // Unsafe: kernels read weights where they lie, without a copy; this value holds what they lie in.
+    var base: UnsafeRawPointer { values.baseAddress }
+    /// Of 4-bit weights.
+    var groupScales: UnsafeRawPointer? { scalesOfGroups?.baseAddress }
 
     /// Whether many small products can be made with them without expanding them each time.
     var fitsTiles: Bool { element == .float32 || element.isQuantized }
@@ -110,8 +113,7 @@ public struct LinearWeights: Sendable {
             fv_f32_kernels_for(InstructionSet.best.isa).pointee.expand(base, element.code, floats, count)
         }
         return LinearWeights(
-            base: memory.start, owner: memory, element: .float32, outputs: outputs, inputs: inputs,
-            bias: bias, scale: scale)
+            memory, element: .float32, outputs: outputs, inputs: inputs, bias: bias, scale: scale)
     }
 }
 

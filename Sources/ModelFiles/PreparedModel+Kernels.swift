@@ -25,9 +25,7 @@ extension PreparedModel {
             groupScales = scales
         }
         return LinearWeights(
-            base: weight.baseAddress, groupScales: groupScales?.baseAddress, owner: [weight, groupScales],
-            element: element,
-            outputs: outputs, inputs: inputs,
+            weight, groupScales: groupScales, element: element, outputs: outputs, inputs: inputs,
             bias: try optionalVector("\(name).bias", count: outputs),
             scale: try optionalVector("\(name).scale", count: outputs))
     }
@@ -65,7 +63,7 @@ extension PreparedModel {
     }
 }
 
-extension TensorView {
+extension TensorView: StoredWeights {
     /// Throws unless the tensor has `shape`.
     func expect(shape expected: [Int]) throws(ModelFileError) {
         guard shape == expected else { throw unusable(.tensorShapeMismatch, "shape \(shape), expected \(expected)") }

@@ -41,8 +41,7 @@ public struct TensorView: Sendable {
     }
 
     // Unsafe: kernels read weights where they are mapped; `init` has checked that the tensor lies inside.
-    /// The first byte: stable for as long as this view, or a copy of it, lives. For Kernels, which keep the view
-    /// beside the pointer.
+    /// The first byte: stable for as long as this view, or a copy of it, lives.
     ///
     /// In a `PreparedModel` it is aligned to the element's size; in a packed file to 64 bytes.
     public var baseAddress: UnsafeRawPointer {
@@ -114,7 +113,7 @@ enum TensorStorage: Sendable {
     var address: UnsafeRawPointer {
         switch self {
         case .mapped(let file): file.start
-        case .memory(let memory): memory.start
+        case .memory(let memory): memory.baseAddress
         }
     }
 }

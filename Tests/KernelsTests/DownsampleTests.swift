@@ -8,7 +8,7 @@ import Testing
         let bytes = values.flatMap { value in [UInt8((value.bitPattern >> 16) & 255), UInt8(value.bitPattern >> 24)] }
         let memory = AlignedMemory(byteCount: bytes.count) { $0.copyBytes(from: bytes) }
         return LinearWeights(
-            base: memory.start, owner: memory, element: .bfloat16, outputs: outputs, inputs: inputs,
+            memory, element: .bfloat16, outputs: outputs, inputs: inputs,
             bias: (0..<outputs).map { Float($0) / Float(outputs) })
     }
 

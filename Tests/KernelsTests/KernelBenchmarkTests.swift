@@ -52,16 +52,13 @@ import Testing
         let most = KernelBenchmark(pool: try ThreadPool(threads: 2))
         let floats = LinearWeights([Float](repeating: 1, count: 32 * 64), outputs: 32, inputs: 64)
         #expect(KernelBenchmark.byteCount(of: [floats, floats]) == 2 * 32 * 64 * 4)
-        let memory = [UInt8](repeating: 0, count: 32 * 64)
-        memory.withUnsafeBytes { bytes in
-            let base = bytes.baseAddress!
-            let int8 = LinearWeights(
-                base: base, owner: 0, element: .int8, outputs: 32, inputs: 64, scale: [Float](repeating: 1, count: 32))
-            let int4 = LinearWeights(base: base, groupScales: base, owner: 0, element: .int4, outputs: 32, inputs: 64)
-            #expect(KernelBenchmark.byteCount(of: [int8]) == 32 * 64)
-            #expect(KernelBenchmark.byteCount(of: [int4]) == 32 * 64 / 2 + 32 * 2 * 2)
-            #expect(most.readingTime(of: [int8, int4, floats], runs: 1) > 0)
-        }
+        let memory = AlignedMemory(byteCount: 32 * 64) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
+        let int8 = LinearWeights(
+            memory, element: .int8, outputs: 32, inputs: 64, scale: [Float](repeating: 1, count: 32))
+        let int4 = LinearWeights(memory, groupScales: memory, element: .int4, outputs: 32, inputs: 64)
+        #expect(KernelBenchmark.byteCount(of: [int8]) == 32 * 64)
+        #expect(KernelBenchmark.byteCount(of: [int4]) == 32 * 64 / 2 + 32 * 2 * 2)
+        #expect(most.readingTime(of: [int8, int4, floats], runs: 1) > 0)
         #expect(most.readingTime(of: [], runs: 1) >= 0)
     }
 }

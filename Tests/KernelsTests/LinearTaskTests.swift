@@ -19,18 +19,15 @@ import Testing
             }
             if element == .int8 {
                 let packed = panels.map { WeightPacking.int8Panel($0, inputs: LinearTaskTests.inputs) }
-                let bytes = memory(packed.flatMap { $0.values.map { UInt8(bitPattern: $0) } })
                 weights = LinearWeights(
-                    base: bytes.start, owner: bytes, element: .int8, outputs: 32,
+                    memory(packed.flatMap { $0.values.map { UInt8(bitPattern: $0) } }), element: .int8, outputs: 32,
                     inputs: LinearTaskTests.inputs, scale: packed.flatMap(\.scales))
             } else {
                 let packed = panels.map { WeightPacking.int4Panel($0, inputs: LinearTaskTests.inputs) }
                 let scales = packed.flatMap { $0.scales.flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] } }
-                let nibbles = packed.flatMap(\.nibbles)
-                let bytes = memory(nibbles + scales)
                 weights = LinearWeights(
-                    base: bytes.start, groupScales: bytes.start + nibbles.count,
-                    owner: bytes, element: .int4, outputs: 32, inputs: LinearTaskTests.inputs)
+                    memory(packed.flatMap(\.nibbles)), groupScales: memory(scales), element: .int4, outputs: 32,
+                    inputs: LinearTaskTests.inputs)
             }
         }
     }
