@@ -176,6 +176,7 @@ public final class FramePlanner: Sendable {
             question: tasks.needs, choice: .budget, whenLate: tasks.whenLate,
             sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels, textTokens: frame.textTokens,
             minimumTokens: minimum * replies, maximumTokens: tasks.maxTokens * replies, source: frame.source)
+        request.kind = tasks.kind
         request.sourceSide = frame.sourceSide
         request.picture = frame.picture
         request.isTrimmed = tasks.aspect == .native
@@ -214,12 +215,13 @@ public final class FramePlanner: Sendable {
         let replies = (report.caption.map { [$0] } ?? []) + report.answers
         let least = min(Self.minimumTokens, frame.tasks.maxTokens)
         let isUseful = replies.allSatisfy { $0.finishReason == "stop" || $0.generatedTokens >= least }
+        let isWhole = replies.allSatisfy { ["stop", "length"].contains($0.finishReason) }
         let measured = PhaseTimes(report.timings)
         let met = frame.tasks.followsBudget ? isInTime.map { $0 && isUseful } : nil
         // Steps are what is timed: one fewer than tokens in each reply.
         let tokens = replies.map { max(0, $0.generatedTokens - 1) }.reduce(0, +) + 1
         let learned: DeviceProfile? = state.withLock { state in
-            state.planner.observe(measured, tokens: tokens, of: plan.plan, met: met)
+            state.planner.observe(measured, tokens: tokens, isWhole: isWhole, of: plan.plan, met: met)
             guard state.recorder != nil, replies.count == 1 else { return nil }
             state.recorder?.record(
                 measured, at: plan.plan.shape, sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels,
@@ -268,6 +270,16 @@ public final class FramePlanner: Sendable {
 extension PictureTasks {
     /// The caption, if one is wanted, and the answers.
     var replyCount: Int { max(1, (prompt.isEmpty ? 0 : 1) + questions.count) }
+
+    /// A number for what is asked, the same wherever the same is asked: FNV-1a of the texts.
+    var kind: Int {
+        let offset: UInt64 = 0xcbf2_9ce4_8422_2325
+        let sum = ([prompt] + questions.map(\.text)).joined(separator: "\u{0}").utf8.reduce(offset) {
+            ($0 ^ UInt64($1)) &* 0x100_0000_01b3
+        }
+        // The upper bits, which every byte reached.
+        return Int(sum >> 32)
+    }
 }
 
 extension PictureTasks {

@@ -57,6 +57,8 @@ public struct Plan: Sendable, Equatable {
     /// What the shortest useful answer takes at most, with the configured probability.
     public let bound: Double
 
+    /// What was asked.
+    let kind: Int
     /// Where the rung stands in the ladder.
     let index: Int?
     /// What an idle device would take for the shortest useful answer.

@@ -23,6 +23,8 @@ public struct PlanRequest: Sendable, Equatable {
     /// From arrival to answer, ms. `nil` and infinity are no limit; NaN and what is below zero are no time at all.
     public var budget: Double?
     public var question: QuestionType
+    /// A number for each prompt or set of questions, with no two alike: answers to the same ones are about equally long.
+    public var kind = 0
     public var choice: ResolutionChoice
     public var whenLate: LatePolicy
     /// Pixels of the picture before it is resized.

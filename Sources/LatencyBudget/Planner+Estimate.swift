@@ -14,6 +14,8 @@ extension Planner {
         /// What is kept for a stall by other programs, ms.
         var allowance: Double
         var bound: Double
+        /// The least time with which it is tried, ms.
+        var least: Double
     }
 
     /// How fast the device is at present, the same for all rungs.
@@ -34,9 +36,16 @@ extension Planner {
                 generate: generate.deviation))
     }
 
+    /// The fewest tokens of a useful answer and the most that are allowed, both at least 1.
+    func tokenRange(of request: PlanRequest) -> (minimum: Int, maximum: Int) {
+        let maximum = request.maximumTokens.bounded(to: 1...1_000_000)
+        let minimum = lengths.fewest(request.kind, atMost: request.minimumTokens.bounded(to: 1...maximum))
+        return (max(1, minimum), maximum)
+    }
+
     /// What the shortest useful answer at `rung` costs.
     func estimate(_ rung: Rung, _ index: Int?, _ request: PlanRequest, _ present: Present) -> Estimate {
-        let (minimum, _) = request.tokenRange
+        let (minimum, _) = tokenRange(of: request)
         let sourcePixels = min(request.sourcePixels.asDuration, 1e10)
         let text = Double(request.textTokens.bounded(to: 0...1_000_000))
         let shape = request.shape(at: rung)
@@ -71,13 +80,37 @@ extension Planner {
         let deviation =
             likely > 0 ? present.deviation.applied(to: expected).total / likely + doubt : doubt
         let allowance = contention.allowance(for: likely)
-        let margin = (contention.isInCompany ? companyResiduals : residuals).margin
+        func within(_ margin: ResidualQuantile) -> Double {
+            likely * exponential(margin.margin * deviation) + allowance
+        }
         return Estimate(
             rung: rung, shape: shape, index: index, decoding: work, outline: outline, idle: idle, context: context,
             likely: likely,
             deviation: deviation,
             allowance: allowance,
-            bound: likely * exponential(margin * deviation) + allowance)
+            bound: within(contention.isInCompany ? companyResiduals : residuals),
+            least: within(contention.isInCompany ? companyAdmission : admission))
+    }
+
+    /// The chance that the shortest useful answer takes longer than `available` ms, 0...0.5.
+    ///
+    /// An exponential tail: a half at what is likely, and the configured share at the learned margin.
+    func risk(of estimate: Estimate, within available: Double) -> Double {
+        guard available < .infinity, estimate.likely > 0, estimate.deviation > 0 else { return 0 }
+        let room = max(available - estimate.allowance, estimate.likely)
+        let distance = logarithm(room / estimate.likely) / estimate.deviation
+        let learned = contention.isInCompany ? companyResiduals : residuals
+        return 0.5 * exponential(logarithm(2 * learned.target) * distance / learned.margin)
+    }
+
+    /// The share of the answer for which there is time at a rung, as long as the usual one to such a request.
+    func shareSaid(_ estimate: Estimate, _ request: PlanRequest, _ available: Double, _ present: Present) -> Double {
+        let (minimum, maximum) = tokenRange(of: request)
+        let usual = min(lengths[request.kind] ?? 0, Double(maximum))
+        let step = present.slowdown.generate * model.perToken(estimate.context)
+        guard usual > Double(minimum), step > 0, available < .infinity else { return 1 }
+        // What the shortest answer may take at most is kept free of what it will hardly need.
+        return min(1, (Double(minimum) + (available - estimate.least) / step) / usual)
     }
 
     /// What is known of the frames besides the one that is planned.
@@ -114,7 +147,7 @@ extension Planner {
     func makePlan(
         _ estimate: Estimate, _ reason: PlanReason, _ request: PlanRequest, left: Double, now: Double
     ) -> Plan {
-        let (minimum, maximum) = request.tokenRange
+        let (minimum, maximum) = tokenRange(of: request)
         let slowdown = present.slowdown
         let likeliest = Slowdown(
             opening: opening.factor, vision: vision.factor, prefill: prefill.factor, generate: generate.factor)
@@ -126,13 +159,14 @@ extension Planner {
             limit = step > 0 ? max(minimum, 1 + (forTokens / step).asCount(atMost: maximum - 1)) : maximum
         }
         var usual = likeliest.applied(to: estimate.idle)
-        let tokens = usualTokens.asCount(atMost: limit).bounded(to: minimum...max(minimum, limit))
+        let tokens = (lengths[request.kind] ?? usualTokens).asCount(atMost: limit)
+            .bounded(to: minimum...max(minimum, limit))
         usual.generate = likeliest.generate * model.generation(of: tokens, context: estimate.context)
         let start = now.isFinite ? now : 0
         return Plan(
             rung: estimate.rung, shape: estimate.shape, reason: reason, deadline: start + left, tokenLimit: limit,
             minimumTokens: minimum,
-            predicted: usual, bound: estimate.bound, index: estimate.index, idle: estimate.idle,
+            predicted: usual, bound: estimate.bound, kind: request.kind, index: estimate.index, idle: estimate.idle,
             decoding: estimate.decoding,
             outline: estimate.outline,
             slowdown: slowdown,

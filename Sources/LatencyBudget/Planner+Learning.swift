@@ -6,12 +6,13 @@ extension Planner {
     /// - Parameters:
     ///   - measured: ms.
     ///   - tokens: That were generated.
+    ///   - isWhole: Whether the answer was not cut for lack of time. The default is that it was not.
     ///   - seen: The share of decoding, preprocessing and encoding that was done, 0...1, for a frame that was given up
     ///     between the encoder's stages. The default is 1: all of it.
     ///   - met: Whether the answer was useful and in time; `nil` for a frame without a deadline. A frame that was given
     ///     up is one that was not.
     public mutating func observe(
-        _ measured: PhaseTimes, tokens: Int, of plan: Plan, met: Bool?, seen: Double = 1
+        _ measured: PhaseTimes, tokens: Int, isWhole: Bool = true, of plan: Plan, met: Bool?, seen: Double = 1
     ) {
         let tokens = tokens.bounded(to: 0...1_000_000)
         let share = seen >= 0.1 ? min(seen, 1) : .infinity
@@ -30,9 +31,7 @@ extension Planner {
         if plan.reason == .probe, let met {
             patience.tried(inTime: met, growth: contention.isSeen ? Self.patienceInCompany : 2, mostPatience)
         }
-        if tokens > 0, measured.generate > 0 {
-            usualTokens += 0.05 * (Double(tokens) - usualTokens)
-        }
+        if measured.generate > 0 { lengths.observe(plan.kind, tokens: tokens, isWhole: isWhole) }
         // Of a frame that was given up it is known how far seeing came, not how far the encoder alone.
         let openingTime = measured.opening > 0 ? measured.opening : plan.slowdown.applied(to: plan.idle).opening
         let visionRatio = Self.ratio(share == 1 ? measured.vision : seeingTime - openingTime, plan.idle.vision)

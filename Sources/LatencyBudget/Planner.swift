@@ -43,22 +43,23 @@ public struct Planner: Sendable {
     public internal(set) var vision: SlowdownFilter
     public internal(set) var prefill: SlowdownFilter
     public internal(set) var generate: SlowdownFilter
-    /// The margin on predictions.
+    /// The margin on predictions: how far they are exceeded, see ``Planner/risk(of:within:)``.
     public internal(set) var residuals: ResidualQuantile
-    /// The margin on the cheapest rung's prediction, below which a frame is not started.
+    /// The margin on a rung's prediction, below which the rung is not tried.
     ///
     /// It is learned from the frames that were late, not from the predictions that were exceeded: most frames have time
-    /// to spare, and the misses that the target allows are spent where there is no cheaper rung to go to.
+    /// to spare, and the misses that the target allows may be spent where an answer gains more than it risks.
     public internal(set) var admission: ResidualQuantile
     /// The same margins beside other programs, on top of what a stall by them costs: what is learned there is not held
     /// against a device that is by itself again, and the other way round.
     public internal(set) var companyResiduals: ResidualQuantile
     public internal(set) var companyAdmission: ResidualQuantile
-    /// Tokens of a usual answer.
-    public internal(set) var usualTokens = 24.0
+    /// Tokens of the usual answer, whatever was asked.
+    public var usualTokens: Double { lengths.overall }
 
     /// What decoding takes, for pictures of which more than the size is known.
     var decoding = DecodingCost()
+    var lengths = AnswerLengths()
     /// What single rungs differ from the model; one entry a rung, allocated once.
     var corrections: [RungCorrection]
     /// Idle times of decoding and encoding that do not depend on the frame; one entry a rung, allocated once.
@@ -160,16 +161,16 @@ public struct Planner: Sendable {
             last.index >= 0 && last.question == request.question
             ? ladder.steps[last.index].utility[request.question] : .infinity
         var cheapest: Estimate?
-        var chosen: (estimate: Estimate, worth: Double, utility: Double)?
+        var chosen: (estimate: Estimate, worth: Double, value: Double, said: Double)?
         var fitting = -Double.infinity
         var top = -Double.infinity
         var unproven = -Double.infinity
         let others = others(request, present, now: now)
         forecast.planned(at: now, waited: others.waited, othersWait: !request.waiting.isEmpty, each: others.each)
         // An answer of usual length goes on after the shortest useful one, as far as it may.
-        let (minimum, maximum) = request.tokenRange
-        let beyond =
-            (min(usualTokens, Double(maximum)) - Double(minimum)).asDuration * generate.factor * model.perToken(128)
+        let (minimum, maximum) = tokenRange(of: request)
+        let usual = min(lengths[request.kind] ?? usualTokens, Double(maximum))
+        let beyond = (usual - Double(minimum)).asDuration * generate.factor * model.perToken(128)
         for index in 0..<ladder.count {
             let rung = ladder.steps[index].rung
             if rung.isTiled, (request.sourceSide ?? 0) < max(rung.width, rung.height) { continue }
@@ -177,22 +178,25 @@ public struct Planner: Sendable {
             let utility = ladder.steps[index].utility[request.question]
             top = max(top, utility)
             if cheapest.map({ estimate.likely < $0.likely }) ?? true { cheapest = estimate }
-            guard estimate.bound <= available else { continue }
+            guard estimate.least <= available else { continue }
             // A step up without more time than before asks for a little more room, lest the rungs flicker.
-            if utility > lastUtility, left <= last.left * 1.05, estimate.bound * 1.03 > available {
+            if chosen != nil, utility > lastUtility, left <= last.left * 1.05, estimate.least * 1.03 > available {
                 unproven = max(unproven, utility)
                 continue
             }
-            fitting = max(fitting, utility)
+            // A part of the answer is a part of its worth, and what is late is worth nothing.
+            let said = utility * shareSaid(estimate, request, available, present)
+            let value = said * (1 - risk(of: estimate, within: available))
+            fitting = max(fitting, value)
             let loss = request.choice == .off ? 0 : lossToOthers(taking: min(estimate.likely + beyond, left), others)
-            let worth = utility - loss
+            let worth = value - loss
             if let best = chosen {
                 let isCheaper = estimate.likely < best.estimate.likely
-                guard isCheaper ? worth >= best.worth : worth > best.worth + indifference(best.utility, left) else {
+                guard isCheaper ? worth >= best.worth : worth > best.worth + indifference(best.value, left) else {
                     continue
                 }
             }
-            chosen = (estimate, worth, utility)
+            chosen = (estimate, worth, value, said)
         }
         guard let cheapest else { return .expired(.noRungs) }
         if left == .infinity, let chosen {
@@ -201,24 +205,19 @@ public struct Planner: Sendable {
         if available > 0, !isProfiled, vision.observations == 0 {
             return .run(makePlan(cheapest, .learning, request, left: left, now: now))
         }
-        if chosen == nil, isAdmitted(cheapest, available),
-            let index = cheapest.index
-        {
-            chosen = (cheapest, 0, ladder.steps[index].utility[request.question])
-        }
         guard let chosen else { return late(cheapest, request, left: left, now: now) }
         patience.hoped()
         sources[slot] = LastChoice(index: chosen.estimate.index ?? -1, left: left, question: request.question)
-        let indifference = indifference(chosen.utility, left)
+        let indifference = indifference(chosen.value, left)
         let reason: PlanReason =
             if ladder.count == 1 {
                 .onlyRung
-            } else if top <= chosen.utility + indifference {
+            } else if top <= chosen.said + indifference {
                 .best
-            } else if fitting > chosen.utility + indifference {
+            } else if fitting > chosen.value + indifference {
                 .sharing
             } else {
-                unproven > chosen.utility + indifference ? .proving : .budget
+                unproven > chosen.value + indifference ? .proving : .budget
             }
         return .run(makePlan(chosen.estimate, reason, request, left: left, now: now))
     }
@@ -230,12 +229,6 @@ public struct Planner: Sendable {
     /// The most hopeless frames before one is tried.
     var mostPatience: Int {
         configuration.probeAfter.bounded(to: 0...1_000_000) * (contention.isSeen ? Self.patienceInCompany : 1)
-    }
-
-    /// Whether the cheapest rung may be dared with `available` ms.
-    private func isAdmitted(_ cheapest: Estimate, _ available: Double) -> Bool {
-        let margin = (contention.isInCompany ? companyAdmission : admission).margin
-        return !contention.isOn && cheapest.likely * exponential(margin * cheapest.deviation) <= available
     }
 
     /// How much better than `utility` is not known to be better, with `left` ms to go.
@@ -283,11 +276,5 @@ extension PlanRequest {
 
     var fixedRung: Rung? {
         if case .fixed(let rung) = choice { rung } else { nil }
-    }
-
-    /// The fewest and the most tokens, both at least 1.
-    var tokenRange: (minimum: Int, maximum: Int) {
-        let maximum = maximumTokens.bounded(to: 1...1_000_000)
-        return (minimumTokens.bounded(to: 1...maximum), maximum)
     }
 }

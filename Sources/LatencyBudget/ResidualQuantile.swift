@@ -13,7 +13,7 @@ public struct ResidualQuantile: Sendable, Equatable {
     public private(set) var observations = 0
     public private(set) var exceedances = 0
 
-    static let margins = 0.25...12.0
+    static let margins = 1...12.0
 
     /// - Parameter target: Brought into 0.001...0.5; 0.01 where it is not a number.
     public init(target: Double) {

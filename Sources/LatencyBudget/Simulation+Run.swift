@@ -96,21 +96,35 @@ extension Simulation {
         }
 
         /// The rung of the highest utility that will be in time, less what others lose by it; of equal ones the cheapest.
-        private func best(_ frame: TraceFrame, left: Double) -> Int? {
+        private func best(_ frame: TraceFrame, left: Double) -> (index: Int, utility: Double)? {
             guard simulation.ladder.count > 0 else { return nil }
             let needed = min(simulation.minimumTokens, frame.tokens)
             let others = others(frame)
-            var best: (index: Int, worth: Double)?
+            var best: (index: Int, utility: Double, worth: Double)?
             for index in simulation.ladder.steps.indices where realized(frame, index, tokens: needed).total <= left {
-                let whole = min(realized(frame, index, tokens: frame.tokens).total, left)
-                let worth = utility(index, frame) - planner.lossToOthers(taking: whole, others)
-                if worth > best?.worth ?? -.infinity { best = (index, worth) }
+                let tokens = tokensInTime(frame, index, atLeast: needed, left: left)
+                let utility = utility(index, frame, tokens: tokens)
+                let time = realized(frame, index, tokens: tokens).total
+                let worth = utility - planner.lossToOthers(taking: time, others)
+                if worth > best?.worth ?? -.infinity { best = (index, utility, worth) }
             }
-            return best?.index
+            return best.map { ($0.index, $0.utility) }
         }
 
-        private func utility(_ index: Int, _ frame: TraceFrame) -> Double {
+        /// How much of the answer there is time for, given that there is for `fewest` tokens.
+        private func tokensInTime(_ frame: TraceFrame, _ rung: Int, atLeast fewest: Int, left: Double) -> Int {
+            var (fits, most) = (fewest, max(fewest, frame.tokens))
+            while fits < most {
+                let middle = fits + (most - fits + 1) / 2
+                if realized(frame, rung, tokens: middle).total <= left { fits = middle } else { most = middle - 1 }
+            }
+            return fits
+        }
+
+        /// An answer that was cut is worth the share of it that was said.
+        private func utility(_ index: Int, _ frame: TraceFrame, tokens: Int) -> Double {
             simulation.ladder.steps[index].utility[frame.question]
+                * min(1, Double(tokens) / Double(max(1, frame.tokens)))
         }
 
         private mutating func answer(_ index: Int) {
@@ -121,7 +135,8 @@ extension Simulation {
                 textTokens: simulation.textTokens, minimumTokens: simulation.minimumTokens, source: frame.source)
             request.waiting = order.waiting
             let left = request.left(at: now)
-            let bestRung = best(frame, left: left)
+            let best = best(frame, left: left)
+            let bestRung = best?.index
             if policy == .adaptive {
                 if let signals = frame.signals { planner.observe(signals) }
                 if let competitors = frame.competitors { planner.observe(competitors: competitors) }
@@ -131,9 +146,9 @@ extension Simulation {
 
             let met = outcome?.met ?? false
             let rung = plan?.index
-            let gained = met ? rung.map { utility($0, frame) } ?? 0 : 0
+            let gained = met ? rung.map { utility($0, frame, tokens: outcome?.tokens ?? 0) } ?? 0 : 0
             result.utility += gained
-            result.regret += max(0, (bestRung.map { utility($0, frame) } ?? 0) - gained)
+            result.regret += max(0, (best?.utility ?? 0) - gained)
             result.busy += now - start
             if plan != nil {
                 result.started += 1
@@ -225,7 +240,7 @@ extension Simulation {
             var measured = times
             measured.generate = now - firstToken
             let met = now <= deadline && tokens >= min(simulation.minimumTokens, frame.tokens)
-            learn(measured, tokens: tokens, plan, met: met, seen: 1)
+            learn(measured, tokens: tokens, isWhole: tokens >= frame.tokens, plan, met: met, seen: 1)
             return (met, tokens)
         }
 
@@ -233,8 +248,11 @@ extension Simulation {
             policy == .adaptive ? !plan.canStillFinish(at: now, seen: seen) : now > plan.deadline
         }
 
-        private mutating func learn(_ measured: PhaseTimes, tokens: Int, _ plan: Plan, met: Bool, seen: Double) {
-            if policy == .adaptive { planner.observe(measured, tokens: tokens, of: plan, met: met, seen: seen) }
+        private mutating func learn(
+            _ measured: PhaseTimes, tokens: Int, isWhole: Bool = false, _ plan: Plan, met: Bool, seen: Double
+        ) {
+            guard policy == .adaptive else { return }
+            planner.observe(measured, tokens: tokens, isWhole: isWhole, of: plan, met: met, seen: seen)
         }
     }
 }

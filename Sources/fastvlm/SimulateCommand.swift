@@ -10,7 +10,8 @@ struct SimulateCommand: ParsableCommand {
         commandName: "simulate", abstract: "Show how budgets would have been kept, on recorded or generated traces.",
         discussion: """
             Replays each trace against the cost of each resolution, and prints misses, utility, changes of resolution and \
-            regret beside an oracle that knows the realized times, each fixed resolution, and a table without feedback.
+            regret beside an oracle that knows the realized times, each fixed resolution, and a table without feedback. Of an \
+            answer that was cut the share that was said counts.
 
             A recorded trace has one JSON object a line: {"arrival_ms": 0, "budget_ms": 800, "vision_slowdown": 1.1, \
             "prefill_slowdown": 1, "generate_slowdown": 1, "tokens": 24}, and optionally source, live, question, step, \

@@ -1,4 +1,5 @@
 import LatencyBudget
+import Testing
 
 /// The paper's ladder and the nominal device, as most tests use them.
 enum Samples {
@@ -15,6 +16,11 @@ enum Samples {
 
     static func ladder(_ resolutions: [Int] = [256, 512, 768, 1024]) throws -> Ladder {
         try Ladder.published(resolutions: resolutions)
+    }
+
+    /// What a general question is worth at a rung of that ladder.
+    static func ladderUtility(_ pixels: Int) throws -> Double {
+        try #require(ladder([pixels]).steps.first).utility.general
     }
 
     static let model = CostModel.nominal

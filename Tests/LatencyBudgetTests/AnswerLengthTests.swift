@@ -1,0 +1,122 @@
+import LatencyBudget
+import Testing
+
+/// What a planner makes of how long answers usually are.
+@Suite struct AnswerLengthTests {
+    private static func request(_ kind: Int, budget: Double, minimum: Int = 8) -> PlanRequest {
+        var request = PlanRequest(arrival: 1000, budget: budget, minimumTokens: minimum)
+        request.kind = kind
+        return request
+    }
+
+    /// One frame with time to spare, answered with `tokens`.
+    private static func answer(
+        _ planner: inout Planner, _ kind: Int, tokens: Int, isWhole: Bool = true, budget: Double = 60_000
+    ) throws {
+        let plan = try #require(planner.plan(request(kind, budget: budget), now: 1000).plan)
+        planner.observe(
+            Samples.measured(plan, tokens: tokens), tokens: tokens, isWhole: isWhole, of: plan, met: true)
+    }
+
+    /// Tokens that are expected of the next answer: what generating is predicted to take, at one rung.
+    private static func expected(_ planner: Planner, _ kind: Int) throws -> Double {
+        var planner = planner
+        var request = request(kind, budget: 60_000)
+        request.choice = .fixed(Rung(pixels: 256))
+        let plan = try #require(planner.plan(request, now: 1000).plan)
+        let one = Samples.model.generation(of: 2, context: 64)
+        return 1 + plan.predicted.generate / (planner.generate.factor * one)
+    }
+
+    @Test func eachQuestionHasALengthOfItsOwn() throws {
+        var planner = try Samples.planner()
+        for _ in 0..<20 {
+            try Self.answer(&planner, 1, tokens: 60)
+            try Self.answer(&planner, 2, tokens: 9)
+        }
+        #expect(abs(try Self.expected(planner, 1) / 60 - 1) < 0.1)
+        #expect(abs(try Self.expected(planner, 2) / 9 - 1) < 0.1)
+        // Of what was never asked all answers tell.
+        let other = try Self.expected(planner, 3)
+        #expect(other > 20 && other < 50)
+    }
+
+    @Test func ofAnAnswerThatWasCutItIsKnownHowLongItIsAtLeast() throws {
+        var planner = try Samples.planner()
+        for _ in 0..<20 { try Self.answer(&planner, 1, tokens: 20) }
+        try Self.answer(&planner, 1, tokens: 12, isWhole: false)
+        #expect(abs(try Self.expected(planner, 1) / 20 - 1) < 0.1)
+        for _ in 0..<3 { try Self.answer(&planner, 1, tokens: 40, isWhole: false) }
+        #expect(try Self.expected(planner, 1) > 45)
+        for _ in 0..<60 { try Self.answer(&planner, 1, tokens: 20) }
+        #expect(abs(try Self.expected(planner, 1) / 20 - 1) < 0.2)
+    }
+
+    @Test func whatWasNotAskedForLongestIsForgotten() throws {
+        var planner = try Samples.planner()
+        // All of one group, and a place too few.
+        for kind in 0..<9 {
+            for _ in 0..<4 { try Self.answer(&planner, 8 * kind, tokens: 100) }
+            if kind == 4 { try Self.answer(&planner, 0, tokens: 100) }
+        }
+        for _ in 0..<100 { try Self.answer(&planner, 1, tokens: 10) }
+        // The second was asked before all others that are left.
+        let forgotten = (0..<9).filter { kind in
+            (try? Self.expected(planner, 8 * kind)).map { $0 < 50 } ?? true
+        }
+        #expect(forgotten == [1])
+    }
+
+    @Test func aWholeAnswerCountsForMoreThanPixels() throws {
+        var planner = try Samples.planner()
+        // Room for the shortest useful answer at 512 pixels, not for sixty tokens.
+        let budget = 1.3 * Samples.time(512)
+        #expect(Samples.time(256, tokens: 60) < budget && Samples.time(512, tokens: 60) > 1.1 * budget)
+        func rung(_ kind: Int) throws -> Rung {
+            var planner = planner
+            return try #require(planner.plan(Self.request(kind, budget: budget), now: 1000).plan).rung
+        }
+        // Nothing is known: no pixels are given up for a guess.
+        #expect(try rung(1) == Rung(pixels: 512))
+        for _ in 0..<8 {
+            try Self.answer(&planner, 1, tokens: 60)
+            try Self.answer(&planner, 2, tokens: 9)
+        }
+        #expect(try rung(1) == Rung(pixels: 256))
+        #expect(try rung(2) == Rung(pixels: 512))
+        // What is asked to be short is not taken to be long.
+        var short = Self.request(1, budget: budget)
+        short.maximumTokens = 10
+        #expect(planner.plan(short, now: 1000).plan?.rung == Rung(pixels: 512))
+    }
+
+    @Test func forAYesOrNoFewTokensAreKept() throws {
+        var planner = try Samples.planner()
+        let budget = 1.02 * Samples.time(256, tokens: 8)
+        for index in 0..<30 {
+            #expect(planner.plan(Self.request(1, budget: budget), now: 1000).plan == nil, "\(index)")
+            try Self.answer(&planner, 2, tokens: 20)
+        }
+        for _ in 0..<30 { try Self.answer(&planner, 1, tokens: 2) }
+        let plan = try #require(planner.plan(Self.request(1, budget: budget), now: 1000).plan)
+        #expect(plan.minimumTokens == 4)
+        #expect(planner.plan(Self.request(2, budget: budget), now: 1000).plan == nil)
+        // Never more than is asked for.
+        #expect(planner.plan(Self.request(1, budget: 60_000, minimum: 3), now: 1000).plan?.minimumTokens == 3)
+    }
+
+    @Test func inASimulationAPartOfTheAnswerIsAPartOfItsWorth() throws {
+        let simulation = Simulation(ladder: try Samples.ladder([256]), truth: Samples.model, profile: Samples.model)
+        func utility(tokens: Int, _ policy: Simulation.Policy) throws -> Double {
+            var frame = TraceFrame(arrival: 0, budget: Samples.time(256, tokens: 20), source: 0, isLive: false)
+            frame.tokens = tokens
+            return simulation.run(try Trace(name: "one", frames: [frame]), policy).utility
+        }
+        let whole = try utility(tokens: 10, .oracle)
+        #expect(try whole == Samples.ladderUtility(256))
+        let half = try utility(tokens: 40, .oracle)
+        #expect(abs(half / whole - 0.5) < 0.03)
+        // Two sentences of eleven tokens do not fit: it ends after the first.
+        #expect(abs(try utility(tokens: 40, .fixed(0)) / whole - 11.0 / 40) < 0.001)
+    }
+}
