@@ -46,12 +46,15 @@ struct BudgetRunReport {
         /// before or is afterwards, whichever is smaller; nil where it did not differ.
         var framesDown: Int?
         var framesUp: Int?
+        /// How many of the frames until then were started and missed: a side that still fits need not be left.
+        var missedDown: Int?
 
         enum CodingKeys: String, CodingKey {
             case work, part, before, beside, after
             case budgetMs = "budget_ms"
             case framesDown = "frames_down"
             case framesUp = "frames_up"
+            case missedDown = "missed_down"
         }
     }
 
@@ -94,13 +97,18 @@ struct BudgetRunReport {
     var following: [Following] {
         budgets.flatMap { budget in
             let all = frames.filter { $0.budget == budget && $0.phase != "quiet" }
-            return Set(all.map(\.part)).sorted().compactMap { part in
+            return Set(all.map(\.part)).sorted().compactMap { part -> Following? in
                 let frames = all.filter { $0.part == part }.sorted { $0.index < $1.index }
                 func sides(_ phase: String) -> [Int] {
                     frames.filter { $0.phase == phase }.map { $0.resolution ?? 0 }
                 }
-                return Self.following(
-                    budget.rounded(to: 3), part, before: sides("before"), hog: sides("hog"), after: sides("after"))
+                guard
+                    var following = Self.following(
+                        budget.rounded(to: 3), part, before: sides("before"), hog: sides("hog"), after: sides("after"))
+                else { return nil }
+                let isMissed = frames.filter { $0.phase == "hog" }.map { $0.resolution != nil && !$0.isMet }
+                following.missedDown = following.framesDown.map { isMissed.prefix($0).count { $0 } }
+                return following
             }
         }
     }
@@ -169,8 +177,9 @@ struct BudgetRunReport {
         for step in following {
             lines.append(
                 "\(step.budgetMs.rounded(to: 1)) ms, part \(step.part): \(step.before) px before the hog, \(step.beside) "
-                    + "beside it, \(step.after) after it; down after \(step.framesDown.map { "\($0)" } ?? "-") frames, up "
-                    + "after \(step.framesUp.map { "\($0)" } ?? "-")")
+                    + "beside it, \(step.after) after it; down after \(step.framesDown.map { "\($0)" } ?? "-") frames"
+                    + (step.missedDown.map { ", \($0) of them missed" } ?? "")
+                    + ", up after \(step.framesUp.map { "\($0)" } ?? "-")")
         }
         let errors = errors
         if !errors.isEmpty {

@@ -80,6 +80,40 @@ import Testing
         #expect(looks.all.count == 180)
     }
 
+    @Test func answersAreTakenToBeAsLongAsEarlierOnesToTheSamePrompt() throws {
+        let first = try planner(store)
+        for budget in [500.0, 1000, 5000] { for _ in 0..<3 { try answer(first, budget: budget) } }
+        let planner = try planner(store)
+        /// One frame whose caption has that many tokens, a millisecond each; what was predicted for generating it.
+        @discardableResult
+        func ask(_ prompt: String, tokens: Int, _ finishReason: String = "stop") throws -> Double {
+            var frame = frame(budget: 1e6)
+            frame.tasks.prompt = prompt
+            guard case .run(let plan) = planner.plan(frame) else {
+                Issue.record("expired")
+                return 0
+            }
+            var report = PretendedDevice.report(frame.tasks, plan, caption: "x")
+            report.caption?.generatedTokens = tokens
+            report.caption?.finishReason = finishReason
+            report.timings.generate = Double(tokens - 1)
+            planner.answered(report, frame, of: plan, isInTime: true)
+            return plan.plan.predicted.generate
+        }
+        for _ in 0..<20 {
+            try ask("Describe the image at length.", tokens: 101)
+            try ask("Describe the image in a word.", tokens: 11)
+        }
+        #expect(abs(try ask("Describe the image at length.", tokens: 101) / 100 - 1) < 0.2)
+        #expect(abs(try ask("Describe the image in a word.", tokens: 11) / 10 - 1) < 0.2)
+        // One that was cut does not say that they are short now; one that was as long as asked for is whole.
+        try ask("Describe the image at length.", tokens: 31, "deadline")
+        try ask("Describe the image at length.", tokens: 31, "sentence")
+        #expect(try ask("Describe the image at length.", tokens: 101) > 80)
+        for _ in 0..<60 { try ask("Describe the image at length.", tokens: 31, "length") }
+        #expect(abs(try ask("Describe the image at length.", tokens: 31, "length") / 30 - 1) < 0.3)
+    }
+
     @Test func theLastFramesAreKeptAtTheEnd() throws {
         let planner = try planner(store)
         try answer(planner)

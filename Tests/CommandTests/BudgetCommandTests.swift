@@ -85,7 +85,7 @@ import Testing
             sides.flatMap { phase, sides in sides.map { (phase, $0) } }.enumerated().map { index, frame in
                 """
                 {"budget_ms":60000,"part":\(part),"frame":\(index),"phase":"\(frame.0)","ms":1,"resolution":\(frame.1),\
-                "reason":"budget","met":true,"tokens":8}\n
+                "reason":"budget","met":\(part != 1 || frame.0 != "hog" || frame.1 < 320),"tokens":8}\n
                 """
             }.joined()
         }
@@ -118,6 +118,7 @@ import Testing
         try #require(ending.status == 0, "\(ending.errors)")
         let followed = try objects(ending.output).filter { $0["work"] as? String == "budget_followed" }
         #expect(followed.compactMap { $0["frames_down"] as? Int } == [2, 2, 2])
+        #expect(followed.compactMap { $0["missed_down"] as? Int } == [0, 2, 0])
         #expect(followed.compactMap { $0["frames_up"] as? Int } == [3, 1, 3])
         #expect(followed.compactMap { $0["after"] as? Int } == [384, 320, 384])
         #expect(followed.compactMap { $0["beside"] as? Int } == [256, 256, 192])
