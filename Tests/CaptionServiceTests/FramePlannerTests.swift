@@ -106,10 +106,12 @@ import Testing
         }
         #expect(abs(try ask("Describe the image at length.", tokens: 101) / 100 - 1) < 0.2)
         #expect(abs(try ask("Describe the image in a word.", tokens: 11) / 10 - 1) < 0.2)
-        // One that was cut does not say that they are short now; one that was as long as asked for is whole.
-        try ask("Describe the image at length.", tokens: 31, "deadline")
-        try ask("Describe the image at length.", tokens: 31, "sentence")
-        #expect(try ask("Describe the image at length.", tokens: 101) > 80)
+        // Those that were cut do not say that they are short now; one that was as long as asked for is whole.
+        for _ in 0..<5 {
+            try ask("Describe the image at length.", tokens: 31, "deadline")
+            try ask("Describe the image at length.", tokens: 31, "sentence")
+        }
+        #expect(abs(try ask("Describe the image at length.", tokens: 101) / 100 - 1) < 0.2)
         for _ in 0..<60 { try ask("Describe the image at length.", tokens: 31, "length") }
         #expect(abs(try ask("Describe the image at length.", tokens: 31, "length") / 30 - 1) < 0.3)
     }
