@@ -92,57 +92,6 @@ extension Planner {
             least: within(contention.isInCompany ? companyAdmission : admission))
     }
 
-    /// The chance that the shortest useful answer takes longer than `available` ms, 0...0.5.
-    ///
-    /// An exponential tail: a half at what is likely, and the configured share at the learned margin.
-    func risk(of estimate: Estimate, within available: Double) -> Double {
-        guard available < .infinity, estimate.likely > 0, estimate.deviation > 0 else { return 0 }
-        let room = max(available - estimate.allowance, estimate.likely)
-        let distance = logarithm(room / estimate.likely) / estimate.deviation
-        let learned = contention.isInCompany ? companyResiduals : residuals
-        return 0.5 * exponential(logarithm(2 * learned.target) * distance / learned.margin)
-    }
-
-    /// The share of the answer for which there is time at a rung, as long as the usual one to such a request.
-    func shareSaid(_ estimate: Estimate, _ request: PlanRequest, _ available: Double, _ present: Present) -> Double {
-        let (minimum, maximum) = tokenRange(of: request)
-        let usual = min(lengths[request.kind] ?? 0, Double(maximum))
-        let step = present.slowdown.generate * model.perToken(estimate.context)
-        guard usual > Double(minimum), step > 0, available < .infinity else { return 1 }
-        // What the shortest answer may take at most is kept free of what it will hardly need.
-        return min(1, (Double(minimum) + (available - estimate.least) / step) / usual)
-    }
-
-    /// What is known of the frames besides the one that is planned.
-    struct Others {
-        var waiting: WaitingDeadlines
-        var now: Double
-        /// Whether the frame had to wait itself.
-        var waited: Bool
-        /// The shortest useful answer to one of them, ms, and its utility.
-        var each: Double
-        var utility: Double
-    }
-
-    func others(_ request: PlanRequest, _ present: Present, now: Double) -> Others {
-        guard let step = ladder.steps.first else {
-            return Others(waiting: .init(), now: now, waited: false, each: 0, utility: 0)
-        }
-        let each = estimate(step.rung, 0, request, present).likely
-        return Others(
-            waiting: request.waiting, now: now, waited: now - request.arrival > 0.05 * each, each: each,
-            utility: step.utility.general)
-    }
-
-    /// What other frames lose, in utility, when one takes `time`: those that wait, and those that are expected to come
-    /// in the meantime. Frames that are lost whatever this one takes count for every rung alike.
-    func lossToOthers(taking time: Double, _ others: Others) -> Double {
-        others.utility
-            * (others.waiting.lost(end: others.now + time, each: others.each)
-                + forecast.lost(
-                    taking: time, waited: others.waited, othersWait: !others.waiting.isEmpty, each: others.each))
-    }
-
     /// Settles a chosen rung.
     func makePlan(
         _ estimate: Estimate, _ reason: PlanReason, _ request: PlanRequest, left: Double, now: Double

@@ -155,70 +155,19 @@ public struct Planner: Sendable {
             return late(estimate, request, left: left, now: now)
         }
 
-        let slot = request.source & (sources.count - 1)
-        let last = sources[slot]
-        let lastUtility =
-            last.index >= 0 && last.question == request.question
-            ? ladder.steps[last.index].utility[request.question] : .infinity
-        var cheapest: Estimate?
-        var chosen: (estimate: Estimate, worth: Double, value: Double, said: Double)?
-        var fitting = -Double.infinity
-        var top = -Double.infinity
-        var unproven = -Double.infinity
-        let others = others(request, present, now: now)
-        forecast.planned(at: now, waited: others.waited, othersWait: !request.waiting.isEmpty, each: others.each)
-        // An answer of usual length goes on after the shortest useful one, as far as it may.
-        let (minimum, maximum) = tokenRange(of: request)
-        let usual = min(lengths[request.kind] ?? usualTokens, Double(maximum))
-        let beyond = (usual - Double(minimum)).asDuration * generate.factor * model.perToken(128)
-        for index in 0..<ladder.count {
-            let rung = ladder.steps[index].rung
-            if rung.isTiled, (request.sourceSide ?? 0) < max(rung.width, rung.height) { continue }
-            let estimate = estimate(ladder.steps[index].rung, index, request, present)
-            let utility = ladder.steps[index].utility[request.question]
-            top = max(top, utility)
-            if cheapest.map({ estimate.likely < $0.likely }) ?? true { cheapest = estimate }
-            guard estimate.least <= available else { continue }
-            // A step up without more time than before asks for a little more room, lest the rungs flicker.
-            if chosen != nil, utility > lastUtility, left <= last.left * 1.05, estimate.least * 1.03 > available {
-                unproven = max(unproven, utility)
-                continue
-            }
-            // A part of the answer is a part of its worth, and what is late is worth nothing.
-            let said = utility * shareSaid(estimate, request, available, present)
-            let value = said * (1 - risk(of: estimate, within: available))
-            fitting = max(fitting, value)
-            let loss = request.choice == .off ? 0 : lossToOthers(taking: min(estimate.likely + beyond, left), others)
-            let worth = value - loss
-            if let best = chosen {
-                let isCheaper = estimate.likely < best.estimate.likely
-                guard isCheaper ? worth >= best.worth : worth > best.worth + indifference(best.value, left) else {
-                    continue
-                }
-            }
-            chosen = (estimate, worth, value, said)
-        }
-        guard let cheapest else { return .expired(.noRungs) }
-        if left == .infinity, let chosen {
+        let survey = survey(request, available: available, left: left, now: now, present)
+        guard let cheapest = survey.cheapest else { return .expired(.noRungs) }
+        if left == .infinity, let chosen = survey.chosen {
             return .run(makePlan(chosen.estimate, .noBudget, request, left: left, now: now))
         }
         if available > 0, !isProfiled, vision.observations == 0 {
             return .run(makePlan(cheapest, .learning, request, left: left, now: now))
         }
-        guard let chosen else { return late(cheapest, request, left: left, now: now) }
+        guard let chosen = survey.chosen else { return late(cheapest, request, left: left, now: now) }
         patience.hoped()
-        sources[slot] = LastChoice(index: chosen.estimate.index ?? -1, left: left, question: request.question)
-        let indifference = indifference(chosen.value, left)
-        let reason: PlanReason =
-            if ladder.count == 1 {
-                .onlyRung
-            } else if top <= chosen.said + indifference {
-                .best
-            } else if fitting > chosen.value + indifference {
-                .sharing
-            } else {
-                unproven > chosen.value + indifference ? .proving : .budget
-            }
+        sources[slot(of: request)] = LastChoice(
+            index: chosen.estimate.index ?? -1, left: left, question: request.question)
+        let reason = survey.reason(for: chosen, of: ladder.count, indifference: indifference(chosen.value, left))
         return .run(makePlan(chosen.estimate, reason, request, left: left, now: now))
     }
 
@@ -229,12 +178,6 @@ public struct Planner: Sendable {
     /// The most hopeless frames before one is tried.
     var mostPatience: Int {
         configuration.probeAfter.bounded(to: 0...1_000_000) * (contention.isSeen ? Self.patienceInCompany : 1)
-    }
-
-    /// How much better than `utility` is not known to be better, with `left` ms to go.
-    private func indifference(_ utility: Double, _ left: Double) -> Double {
-        let share = configuration.indifference
-        return left < .infinity && share > 0 ? utility * min(share, 0.5) : 0
     }
 
     /// A frame that nothing fits.

@@ -1,0 +1,137 @@
+/// What rungs are worth to a request, and which is worth most.
+extension Planner {
+    /// A rung that may be chosen.
+    struct Choice {
+        var estimate: Estimate
+        /// The utility of what can be said in time.
+        var said: Double
+        /// What is to be expected of it: what is late is worth nothing.
+        var value: Double
+        /// The same less what other frames lose by it.
+        var worth: Double
+    }
+
+    /// What the rungs are worth to one request.
+    struct Survey {
+        var cheapest: Estimate?
+        var chosen: Choice?
+        /// The highest utility of all rungs, the highest value of those that fit, and the highest utility of those that seem
+        /// to fit, but not yet for long enough.
+        var top = -Double.infinity
+        var fitting = -Double.infinity
+        var unproven = -Double.infinity
+
+        /// Why a rung was chosen, out of a ladder of `count`; less than `indifference` is no difference.
+        func reason(for chosen: Choice, of count: Int, indifference: Double) -> PlanReason {
+            if count == 1 { return .onlyRung }
+            if top <= chosen.said + indifference { return .best }
+            if fitting > chosen.value + indifference { return .sharing }
+            return unproven > chosen.value + indifference ? .proving : .budget
+        }
+    }
+
+    /// Compares the rungs for a request that has `available` ms for its answer, `left` ms with what comes after that.
+    mutating func survey(
+        _ request: PlanRequest, available: Double, left: Double, now: Double, _ present: Present
+    ) -> Survey {
+        let last = sources[slot(of: request)]
+        let lastUtility =
+            last.index >= 0 && last.question == request.question
+            ? ladder.steps[last.index].utility[request.question] : .infinity
+        let others = others(request, present, now: now)
+        forecast.planned(at: now, waited: others.waited, othersWait: !request.waiting.isEmpty, each: others.each)
+        // An answer of usual length goes on after the shortest useful one, as far as it may.
+        let (minimum, maximum) = tokenRange(of: request)
+        let usual = min(lengths[request.kind] ?? usualTokens, Double(maximum))
+        let beyond = (usual - Double(minimum)).asDuration * generate.factor * model.perToken(128)
+
+        var survey = Survey()
+        for index in 0..<ladder.count {
+            let rung = ladder.steps[index].rung
+            if rung.isTiled, (request.sourceSide ?? 0) < max(rung.width, rung.height) { continue }
+            let estimate = estimate(rung, index, request, present)
+            let utility = ladder.steps[index].utility[request.question]
+            survey.top = max(survey.top, utility)
+            if survey.cheapest.map({ estimate.likely < $0.likely }) ?? true { survey.cheapest = estimate }
+            guard estimate.least <= available else { continue }
+            // A step up without more time than before asks for a little more room, lest the rungs flicker.
+            if survey.chosen != nil, utility > lastUtility, left <= last.left * 1.05, estimate.least * 1.03 > available {
+                survey.unproven = max(survey.unproven, utility)
+                continue
+            }
+            let said = utility * shareSaid(estimate, request, available, present)
+            let value = said * (1 - risk(of: estimate, within: available))
+            survey.fitting = max(survey.fitting, value)
+            let loss = request.choice == .off ? 0 : lossToOthers(taking: min(estimate.likely + beyond, left), others)
+            let choice = Choice(estimate: estimate, said: said, value: value, worth: value - loss)
+            if survey.chosen.map({ isBetter(choice, than: $0, left: left) }) ?? true { survey.chosen = choice }
+        }
+        return survey
+    }
+
+    /// Whether `other` is worth more than `best`, or as much and cheaper.
+    private func isBetter(_ other: Choice, than best: Choice, left: Double) -> Bool {
+        other.estimate.likely < best.estimate.likely
+            ? other.worth >= best.worth : other.worth > best.worth + indifference(best.value, left)
+    }
+
+    /// How much better than `utility` is not known to be better, with `left` ms to go.
+    func indifference(_ utility: Double, _ left: Double) -> Double {
+        let share = configuration.indifference
+        return left < .infinity && share > 0 ? utility * min(share, 0.5) : 0
+    }
+
+    /// Where the last choice of a request's source is kept.
+    func slot(of request: PlanRequest) -> Int { request.source & (sources.count - 1) }
+
+    /// The chance that the shortest useful answer takes longer than `available` ms, 0...0.5.
+    ///
+    /// An exponential tail: a half at what is likely, and the configured share at the learned margin.
+    func risk(of estimate: Estimate, within available: Double) -> Double {
+        guard available < .infinity, estimate.likely > 0, estimate.deviation > 0 else { return 0 }
+        let room = max(available - estimate.allowance, estimate.likely)
+        let distance = logarithm(room / estimate.likely) / estimate.deviation
+        let learned = contention.isInCompany ? companyResiduals : residuals
+        return 0.5 * exponential(logarithm(2 * learned.target) * distance / learned.margin)
+    }
+
+    /// The share of the answer for which there is time at a rung, as long as the usual one to such a request.
+    func shareSaid(_ estimate: Estimate, _ request: PlanRequest, _ available: Double, _ present: Present) -> Double {
+        let (minimum, maximum) = tokenRange(of: request)
+        let usual = min(lengths[request.kind] ?? 0, Double(maximum))
+        let step = present.slowdown.generate * model.perToken(estimate.context)
+        guard usual > Double(minimum), step > 0, available < .infinity else { return 1 }
+        // What the shortest answer may take at most is kept free of what it will hardly need.
+        return min(1, (Double(minimum) + (available - estimate.least) / step) / usual)
+    }
+
+    /// What is known of the frames besides the one that is planned.
+    struct Others {
+        var waiting: WaitingDeadlines
+        var now: Double
+        /// Whether the frame had to wait itself.
+        var waited: Bool
+        /// The shortest useful answer to one of them, ms, and its utility.
+        var each: Double
+        var utility: Double
+    }
+
+    func others(_ request: PlanRequest, _ present: Present, now: Double) -> Others {
+        guard let step = ladder.steps.first else {
+            return Others(waiting: .init(), now: now, waited: false, each: 0, utility: 0)
+        }
+        let each = estimate(step.rung, 0, request, present).likely
+        return Others(
+            waiting: request.waiting, now: now, waited: now - request.arrival > 0.05 * each, each: each,
+            utility: step.utility.general)
+    }
+
+    /// What other frames lose, in utility, when one takes `time`: those that wait, and those that are expected to come
+    /// in the meantime. Frames that are lost whatever this one takes count for every rung alike.
+    func lossToOthers(taking time: Double, _ others: Others) -> Double {
+        others.utility
+            * (others.waiting.lost(end: others.now + time, each: others.each)
+                + forecast.lost(
+                    taking: time, waited: others.waited, othersWait: !others.waiting.isEmpty, each: others.each))
+    }
+}
