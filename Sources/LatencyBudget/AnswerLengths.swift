@@ -39,13 +39,10 @@ struct AnswerLengths: Sendable {
         let place = place(of: kind) ?? clearedPlace(for: kind)
         time += 1
         lengths[place].time = time
-        if isWhole {
-            lengths[place].observations = min(lengths[place].observations + 1, 1_000_000)
-            lengths[place].usual += max(0.05, 1 / Double(lengths[place].observations)) * (tokens - lengths[place].usual)
-        } else if tokens >= lengths[place].usual {
-            lengths[place].observations = max(lengths[place].observations, 1)
-            lengths[place].usual = 1.25 * tokens
-        }
+        // One that was cut would have been a quarter longer, or of the usual length if that is more.
+        let length = isWhole ? tokens : max(1.25 * tokens, lengths[place].usual)
+        lengths[place].observations = min(lengths[place].observations + 1, 1_000_000)
+        lengths[place].usual += max(0.05, 1 / Double(lengths[place].observations)) * (length - lengths[place].usual)
     }
 
     private func group(of kind: Int) -> Range<Int> {

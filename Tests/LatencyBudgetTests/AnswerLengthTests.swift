@@ -46,7 +46,10 @@ import Testing
         for _ in 0..<20 { try Self.answer(&planner, 1, tokens: 20) }
         try Self.answer(&planner, 1, tokens: 12, isWhole: false)
         #expect(abs(try Self.expected(planner, 1) / 20 - 1) < 0.1)
-        for _ in 0..<3 { try Self.answer(&planner, 1, tokens: 40, isWhole: false) }
+        // One alone says little, as some are longer than others.
+        try Self.answer(&planner, 1, tokens: 24, isWhole: false)
+        #expect(abs(try Self.expected(planner, 1) / 20 - 1) < 0.1)
+        for _ in 0..<60 { try Self.answer(&planner, 1, tokens: 40, isWhole: false) }
         #expect(try Self.expected(planner, 1) > 45)
         for _ in 0..<60 { try Self.answer(&planner, 1, tokens: 20) }
         #expect(abs(try Self.expected(planner, 1) / 20 - 1) < 0.2)
