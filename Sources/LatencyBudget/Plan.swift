@@ -2,7 +2,7 @@
 public enum PlanReason: String, Sendable, Codable, CaseIterable {
     /// No rung of the ladder is known to be better.
     case best
-    /// The best rung that fits the budget.
+    /// The rung of which most is to be expected within the budget.
     case budget
     /// A better rung seems to fit, but not yet for long enough.
     case proving

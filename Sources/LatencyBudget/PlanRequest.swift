@@ -24,6 +24,7 @@ public struct PlanRequest: Sendable, Equatable {
     public var budget: Double?
     public var question: QuestionType
     /// A number for each prompt or set of questions, with no two alike: answers to the same ones are about equally long.
+    /// The default is 0.
     public var kind = 0
     public var choice: ResolutionChoice
     public var whenLate: LatePolicy

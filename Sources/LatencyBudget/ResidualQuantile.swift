@@ -13,6 +13,7 @@ public struct ResidualQuantile: Sendable, Equatable {
     public private(set) var observations = 0
     public private(set) var exceedances = 0
 
+    /// Not down to nothing: while there is time to spare no frame is late, and the first change would find no room at all.
     static let margins = 1...12.0
 
     /// - Parameter target: Brought into 0.001...0.5; 0.01 where it is not a number.
