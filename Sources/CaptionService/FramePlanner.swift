@@ -177,6 +177,7 @@ public final class FramePlanner: Sendable {
             sourcePixels: frame.sourcePixels ?? CostModel.usualSourcePixels, textTokens: frame.textTokens,
             minimumTokens: minimum * replies, maximumTokens: tasks.maxTokens * replies, source: frame.source)
         request.kind = tasks.kind
+        request.replies = replies
         request.sourceSide = frame.sourceSide
         request.picture = frame.picture
         request.isTrimmed = tasks.aspect == .native

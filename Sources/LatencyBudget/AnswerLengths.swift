@@ -1,64 +1,99 @@
 /// How many tokens answers usually have, by what was asked: a yes or no has two, a description fifty.
 ///
-/// Holds the kinds that were asked last, eight of those that share the three lowest bits of their numbers. Of fixed size, and
-/// allocated once.
+/// Holds the prompts that were asked last, eight of those that share the four lowest bits of their numbers; what is not
+/// known of a prompt is taken from others of its type. Of fixed size, and allocated once.
 struct AnswerLengths: Sendable {
-    private struct Length: Sendable {
+    /// What was asked: the type of the question, a number for its words, and the answers that they ask for.
+    struct Prompt: Sendable, Equatable {
+        var type = QuestionType.general
         var kind = 0
+        var replies = 1
+    }
+
+    private struct Length: Sendable {
         var usual = 0.0
         var observations = 0
+
+        /// - Parameter prior: What was to be expected before the first one, which decides alone unless it was cut.
+        mutating func observe(_ tokens: Double, isWhole: Bool, prior: Double) {
+            if observations == 0 { usual = prior }
+            // One that was cut would have been a quarter longer, or of the usual length if that is more.
+            let length = isWhole ? tokens : max(1.25 * tokens, usual)
+            observations = min(observations + 1, 1_000_000)
+            usual += max(0.05, 1 / Double(observations)) * (length - usual)
+        }
+    }
+
+    private struct Place: Sendable {
+        var prompt = Prompt()
+        var length = Length()
         /// When it was observed last, in answers.
         var time = 0
     }
 
     /// Tokens of the usual answer, whatever was asked.
     private(set) var overall = 24.0
-    private var lengths = [Length](repeating: Length(), count: groups * ways)
+    private var types = [Length](repeating: Length(), count: QuestionType.allCases.count)
+    private var places = [Place](repeating: Place(), count: groups * ways)
     private var time = 0
 
-    private static let groups = 8
+    private static let groups = 16
     private static let ways = 8
+    /// Answers after which a length is known.
+    private static let enough = 4
 
-    /// Tokens of the usual answer to requests of a kind; nil before there was one.
-    subscript(kind: Int) -> Double? { place(of: kind).map { lengths[$0].usual } }
+    /// Tokens of the usual answer to a prompt; nil before there was one to any prompt of its type.
+    subscript(prompt: Prompt) -> Double? { usual(prompt, after: 1) }
 
     /// The fewest tokens of a useful answer: twice the usual ones where that is less than `minimum`, once some answers are
     /// known.
-    func fewest(_ kind: Int, atMost minimum: Int) -> Int {
-        guard let place = place(of: kind), lengths[place].observations >= 4 else { return minimum }
-        return (2 * lengths[place].usual).asCount(atMost: minimum)
+    func fewest(_ prompt: Prompt, atMost minimum: Int) -> Int {
+        usual(prompt, after: Self.enough).map { (2 * $0).asCount(atMost: minimum) } ?? minimum
     }
 
     /// Takes in an answer.
     ///
     /// - Parameter isWhole: Whether it was not cut for lack of time: of one that was it is known how long it is at least.
-    mutating func observe(_ kind: Int, tokens: Int, isWhole: Bool) {
+    mutating func observe(_ prompt: Prompt, tokens: Int, isWhole: Bool) {
         guard tokens > 0 else { return }
         let tokens = min(Double(tokens), 1_000_000)
         overall += 0.05 * (tokens - overall)
-        let place = place(of: kind) ?? clearedPlace(for: kind)
+        let place = place(of: prompt) ?? clearedPlace(for: prompt)
+        places[place].length.observe(tokens, isWhole: isWhole, prior: self[prompt] ?? 0)
+        types[Self.index(of: prompt.type)].observe(tokens / Double(prompt.replies), isWhole: isWhole, prior: 0)
         time += 1
-        lengths[place].time = time
-        // One that was cut would have been a quarter longer, or of the usual length if that is more.
-        let length = isWhole ? tokens : max(1.25 * tokens, lengths[place].usual)
-        lengths[place].observations = min(lengths[place].observations + 1, 1_000_000)
-        lengths[place].usual += max(0.05, 1 / Double(lengths[place].observations)) * (length - lengths[place].usual)
+        places[place].time = time
     }
 
-    private func group(of kind: Int) -> Range<Int> {
-        let start = (kind & (Self.groups - 1)) * Self.ways
+    private func usual(_ prompt: Prompt, after enough: Int) -> Double? {
+        if let place = place(of: prompt), places[place].length.observations >= enough { return places[place].length.usual }
+        let type = types[Self.index(of: prompt.type)]
+        return type.observations >= enough ? type.usual * Double(prompt.replies) : nil
+    }
+
+    private static func index(of type: QuestionType) -> Int {
+        switch type {
+        case .general: 0
+        case .text: 1
+        case .counting: 2
+        case .presence: 3
+        }
+    }
+
+    private func group(of prompt: Prompt) -> Range<Int> {
+        let start = (prompt.kind & (Self.groups - 1)) * Self.ways
         return start..<start + Self.ways
     }
 
-    private func place(of kind: Int) -> Int? {
-        group(of: kind).first { lengths[$0].kind == kind && lengths[$0].observations > 0 }
+    private func place(of prompt: Prompt) -> Int? {
+        group(of: prompt).first { places[$0].prompt == prompt && places[$0].length.observations > 0 }
     }
 
-    /// The place of the kind that was not asked for the longest time.
-    private mutating func clearedPlace(for kind: Int) -> Int {
-        let group = group(of: kind)
-        let place = group.min { lengths[$0].time < lengths[$1].time } ?? group.lowerBound
-        lengths[place] = Length(kind: kind)
+    /// The place of the prompt that was not asked for the longest time.
+    private mutating func clearedPlace(for prompt: Prompt) -> Int {
+        let group = group(of: prompt)
+        let place = group.min { places[$0].time < places[$1].time } ?? group.lowerBound
+        places[place] = Place(prompt: prompt)
         return place
     }
 }

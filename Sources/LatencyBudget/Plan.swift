@@ -22,6 +22,15 @@ public enum PlanReason: String, Sendable, Codable, CaseIterable {
     case probe
     /// The picture is in the cache at this rung.
     case encoded
+
+    /// Whether the rung was chosen because it fitted with the margin that is kept: whether the frame was late says how wide
+    /// that has to be.
+    var followsMargin: Bool {
+        switch self {
+        case .best, .budget, .proving, .sharing, .onlyRung: true
+        case .fixed, .noBudget, .bestEffort, .learning, .probe, .encoded: false
+        }
+    }
 }
 
 /// Why a frame is not started.
@@ -58,7 +67,7 @@ public struct Plan: Sendable, Equatable {
     public let bound: Double
 
     /// What was asked.
-    let kind: Int
+    let prompt: AnswerLengths.Prompt
     /// Where the rung stands in the ladder.
     let index: Int?
     /// What an idle device would take for the shortest useful answer.

@@ -26,6 +26,8 @@ public struct PlanRequest: Sendable, Equatable {
     /// A number for each prompt or set of questions, with no two alike: answers to the same ones are about equally long.
     /// The default is 0.
     public var kind = 0
+    /// The answers that are asked for, at least 1: a caption, and one to each question. The default is 1.
+    public var replies = 1
     public var choice: ResolutionChoice
     public var whenLate: LatePolicy
     /// Pixels of the picture before it is resized.
@@ -71,6 +73,11 @@ public struct PlanRequest: Sendable, Equatable {
         self.maximumTokens = maximumTokens
         self.source = source
         self.encoded = encoded
+    }
+
+    /// What tells how long its answers will be.
+    var prompt: AnswerLengths.Prompt {
+        AnswerLengths.Prompt(type: question, kind: kind, replies: replies.bounded(to: 1...1_000_000))
     }
 
     /// The budget that is left at `now`, ms, infinite without a limit.

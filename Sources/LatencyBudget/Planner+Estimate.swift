@@ -39,7 +39,7 @@ extension Planner {
     /// The fewest tokens of a useful answer and the most that are allowed, both at least 1.
     func tokenRange(of request: PlanRequest) -> (minimum: Int, maximum: Int) {
         let maximum = request.maximumTokens.bounded(to: 1...1_000_000)
-        let minimum = lengths.fewest(request.kind, atMost: request.minimumTokens.bounded(to: 1...maximum))
+        let minimum = lengths.fewest(request.prompt, atMost: request.minimumTokens.bounded(to: 1...maximum))
         return (max(1, minimum), maximum)
     }
 
@@ -108,14 +108,14 @@ extension Planner {
             limit = step > 0 ? max(minimum, 1 + (forTokens / step).asCount(atMost: maximum - 1)) : maximum
         }
         var usual = likeliest.applied(to: estimate.idle)
-        let tokens = (lengths[request.kind] ?? usualTokens).asCount(atMost: limit)
+        let tokens = (lengths[request.prompt] ?? usualTokens).asCount(atMost: limit)
             .bounded(to: minimum...max(minimum, limit))
         usual.generate = likeliest.generate * model.generation(of: tokens, context: estimate.context)
         let start = now.isFinite ? now : 0
         return Plan(
             rung: estimate.rung, shape: estimate.shape, reason: reason, deadline: start + left, tokenLimit: limit,
             minimumTokens: minimum,
-            predicted: usual, bound: estimate.bound, kind: request.kind, index: estimate.index, idle: estimate.idle,
+            predicted: usual, bound: estimate.bound, prompt: request.prompt, index: estimate.index, idle: estimate.idle,
             decoding: estimate.decoding,
             outline: estimate.outline,
             slowdown: slowdown,

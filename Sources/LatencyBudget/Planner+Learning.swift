@@ -21,7 +21,7 @@ extension Planner {
         let isStall = observeResidual(
             measured, seeingTime: seeingTime, tokens: tokens, idleGenerate: idleGenerate, plan)
 
-        if let met, plan.whenLate == .expired {
+        if let met, plan.reason.followsMargin {
             if plan.isInCompany {
                 companyAdmission.observe(exceeded: !met)
             } else if !isStall {
@@ -31,7 +31,7 @@ extension Planner {
         if plan.reason == .probe, let met {
             patience.tried(inTime: met, growth: contention.isSeen ? Self.patienceInCompany : 2, mostPatience)
         }
-        if measured.generate > 0 { lengths.observe(plan.kind, tokens: tokens, isWhole: isWhole) }
+        if measured.generate > 0 { lengths.observe(plan.prompt, tokens: tokens, isWhole: isWhole) }
         // Of a frame that was given up it is known how far seeing came, not how far the encoder alone.
         let openingTime = measured.opening > 0 ? measured.opening : plan.slowdown.applied(to: plan.idle).opening
         let visionRatio = Self.ratio(share == 1 ? measured.vision : seeingTime - openingTime, plan.idle.vision)

@@ -19,6 +19,11 @@ extension BudgetedAccuracy {
         var accuracy: Double
         var low: Double
         var high: Double
+        /// The planner's lead over a fixed resolution in right answers within the budget, question by question, with its 95 %
+        /// interval; nil for the planner.
+        var lead: Double?
+        var leadLow: Double?
+        var leadHigh: Double?
         /// Share that was right, in time or not.
         var accuracyAtAnyTime: Double
         var count: Int
@@ -33,7 +38,16 @@ extension BudgetedAccuracy {
             case meanMs = "mean_ms"
             case p95Ms = "p95_ms"
             case inTime = "in_time"
+            case lead
+            case leadLow = "lead_low"
+            case leadHigh = "lead_high"
             case accuracyAtAnyTime = "accuracy_at_any_time"
+        }
+
+        /// `+0.4 (-0.3 to 1.1)`: points and the ends of the interval; nothing where there is no lead to speak of.
+        var leadText: String {
+            guard let lead, let leadLow, let leadHigh else { return "" }
+            return "\(lead < 0 ? "" : "+")\(number(100 * lead)) (\(number(100 * leadLow)) to \(number(100 * leadHigh)))"
         }
     }
 
@@ -57,22 +71,40 @@ extension BudgetedAccuracy {
         func share(_ condition: (Frame) -> Bool) -> Double {
             all.isEmpty ? 0 : (Double(all.count(where: condition)) / Double(all.count)).rounded(to: 4)
         }
+        let lead = way == .budget(budget) ? nil : lead(over: way, budget)
         return Row(
             model: facts.digest, precision: facts.precision, budgetMs: budget, way: name,
             meanMs: (times.reduce(0, +) / Double(max(1, times.count))).rounded(to: 3),
             p95Ms: (times.isEmpty ? 0 : times[min(times.count - 1, times.count * 95 / 100)]).rounded(to: 3),
             inTime: share { $0.resolution != nil && $0.time <= budget }, accuracy: score.share.rounded(to: 4),
             low: interval.lowerBound.rounded(to: 4), high: interval.upperBound.rounded(to: 4),
+            lead: lead?.share.rounded(to: 4), leadLow: lead?.interval.lowerBound.rounded(to: 4),
+            leadHigh: lead?.interval.upperBound.rounded(to: 4),
             accuracyAtAnyTime: share(\.isRight), count: all.count,
             resolutions: Dictionary(grouping: all) { "\($0.resolution ?? 0)" }.mapValues(\.count),
             reasons: Dictionary(grouping: all, by: \.reason).mapValues(\.count))
+    }
+
+    /// How much oftener the planner is right within `budget` than `way`; nil where they were not asked the same, as after
+    /// a run that was broken off.
+    private func lead(over way: Way, _ budget: Double) -> PairedDifference? {
+        let (planned, others) = (frames[.budget(budget)] ?? [], frames[way] ?? [])
+        guard zip(planned, others).allSatisfy({ $0.type == $1.type }), planned.count == others.count else { return nil }
+        var difference = PairedDifference()
+        for (planned, other) in zip(planned, others) {
+            difference.add(planned.isRight && planned.time <= budget, other.isRight && other.time <= budget)
+        }
+        return difference
     }
 
     /// The table for people, and what came of the comparison.
     var lines: [String] {
         let rows = rows
         var cells = [
-            ["budget", "resolution", "mean ms", "p95 ms", "in time", "right in time", "right at any time", "ran at"]
+            [
+                "budget", "resolution", "mean ms", "p95 ms", "in time", "right in time", "planner's lead",
+                "right at any time", "ran at",
+            ]
         ]
         for row in rows {
             let isPlanner = row.way == "planner"
@@ -82,33 +114,34 @@ extension BudgetedAccuracy {
                 isPlanner ? "\(number(row.budgetMs)) ms" : "", row.way, number(row.meanMs), number(row.p95Ms),
                 "\(number(100 * row.inTime)) %",
                 "\(number(100 * row.accuracy)) (\(number(100 * row.low))-\(number(100 * row.high))) %",
-                "\(number(100 * row.accuracyAtAnyTime)) %", isPlanner ? mix : "",
+                row.leadText, "\(number(100 * row.accuracyAtAnyTime)) %", isPlanner ? mix : "",
             ])
         }
         return AccuracyReport.columns(cells) + [""] + budgets.map { verdict($0, rows) }
     }
 
-    /// Whether some fixed resolution was better than the planner without taking more time: with late answers counted as
-    /// wrong for both, and with all answers counted for both.
+    /// Whether the planner is at least as good as every fixed resolution that takes no more time, with answers that are late
+    /// counted as wrong for both; and what is right at any time.
     private func verdict(_ budget: Double, _ rows: [Row]) -> String {
         let rows = rows.filter { $0.budgetMs == budget }
         guard let planner = rows.first(where: { $0.way == "planner" }) else { return "" }
         let fixed = rows.filter { $0.way != "planner" }
-        func comparison(_ share: KeyPath<Row, Double>) -> String {
-            let better = fixed.filter { $0.meanMs <= planner.meanMs && $0[keyPath: share] > planner[keyPath: share] }
-            return "\(number(100 * planner[keyPath: share])) %, "
-                + (better.isEmpty
-                    ? "and no fixed resolution is better in as little time"
-                    : "but "
-                        + better.map { "\($0.way) px \(number(100 * $0[keyPath: share])) % in less time" }
-                        .joined(separator: ", "))
-        }
-        let best = fixed.max { $0.accuracy < $1.accuracy }
-        return "\(number(budget)) ms: the planner is right in time in "
-            + comparison(\.accuracy) + "; at any time in "
-            + comparison(\.accuracyAtAnyTime)
-            + (best.map {
-                "; the best fixed resolution within this budget, \($0.way), \(number(100 * $0.accuracy)) %"
+        let asFast = fixed.filter { $0.meanMs <= planner.meanMs }
+        let better = asFast.filter { ($0.leadHigh ?? 0) < 0 }
+        let best = asFast.max { $0.accuracy < $1.accuracy }
+        let comparison =
+            if let worst = better.max(by: { $0.accuracy < $1.accuracy }) {
+                "but \(worst.way) px in more, in as little time: the planner leads by \(worst.leadText) points"
+            } else if let best {
+                "and no fixed resolution is better in as little time: it leads the best of them, \(best.way) px, by "
+                    + "\(best.leadText) points"
+            } else {
+                "and no fixed resolution is as fast"
+            }
+        let within = fixed.max { $0.accuracy < $1.accuracy }
+        return "\(number(budget)) ms: the planner is right in time in \(number(100 * planner.accuracy)) %, \(comparison)"
+            + (within.map {
+                "; the best fixed resolution within this budget, \($0.way) px, in \(number(100 * $0.accuracy)) %"
             } ?? "")
     }
 

@@ -116,6 +116,31 @@ import Testing
         #expect(abs(try ask("Describe the image at length.", tokens: 31, "length") / 30 - 1) < 0.3)
     }
 
+    @Test func ofNewQuestionsEachIsTakenToBeAnsweredAsOthersWere() throws {
+        let first = try planner(store)
+        for budget in [500.0, 1000, 5000] { for _ in 0..<3 { try answer(first, budget: budget) } }
+        let planner = try planner(store)
+        func expected(_ questions: [String]) throws -> (Double, FramePlanner.Frame, FramePlan) {
+            var frame = frame(budget: 1e6)
+            frame.tasks.prompt = ""
+            frame.tasks.questions = questions.map { PictureTasks.Question(id: $0, text: $0) }
+            let decided: FramePlan? = if case .run(let plan) = planner.plan(frame) { plan } else { nil }
+            let plan = try #require(decided)
+            return (plan.plan.predicted.generate, frame, plan)
+        }
+        for index in 0..<20 {
+            let (_, frame, plan) = try expected(["What is new at \(index)?", "And what is not?"])
+            var report = PretendedDevice.report(frame.tasks, plan, caption: "x")
+            for reply in report.answers.indices { report.answers[reply].generatedTokens = 41 }
+            report.timings.generate = 80
+            planner.answered(report, frame, of: plan, isInTime: true)
+        }
+        let one = try expected(["Who is there?"]).0
+        #expect(abs(one / 40 - 1) < 0.2)
+        let three = try expected(["Who is there?", "Who was there?", "Who comes next?"]).0
+        #expect(abs(three / 120 - 1) < 0.2)
+    }
+
     @Test func theLastFramesAreKeptAtTheEnd() throws {
         let planner = try planner(store)
         try answer(planner)

@@ -194,6 +194,49 @@ import Testing
         try await part("--skip=-1").expectWrongUsage("--skip is -1")
     }
 
+    /// `planner` and `fixed` are the questions that only they get right, of 400; the fixed resolution takes 10 ms.
+    @Test(arguments: [(40, 8, 11.0), (8, 40, 11.0), (20, 22, 11.0), (8, 40, 9.0)])
+    func thePlannerIsHeldAgainstWhatIsAsFast(planner: Int, fixed: Int, time: Double) async throws {
+        let folder = try TemporaryFolder()
+        var lines = ""
+        for index in 0..<400 {
+            for way in ["128", "planner 60000.0"] {
+                // Every other question is right for both; of the others each way has its own.
+                let isOwn = way == "128" ? index < 2 * fixed : index >= 400 - 2 * planner
+                let milliseconds = way == "128" ? 10 : time
+                lines += #"{"ms":\#(milliseconds),"reason":"budget","resolution":128,"#
+                lines += #""right":\#(index % 2 == 0 || isOwn),"type":"panel","way":"\#(way)"}"# + "\n"
+            }
+        }
+        try folder.write(lines, to: "frames.jsonl")
+        func report(_ more: String...) async throws -> Ending {
+            try folder.write(lines, to: "frames.jsonl")
+            let ending = try await ProgramProcess(
+                Program.fastvlm.path,
+                [
+                    "bench", "accuracy", "--dataset", Demo.pictures, "--model", Demo.model, "--resolutions", "128",
+                    "--types", "panel", "--limit", "1", "--budgets", "60000", "--log", folder["frames.jsonl"],
+                ] + more
+            ).ending()
+            try #require(ending.status == 0, "\(ending.errors)")
+            return ending
+        }
+        let row = try #require(try objects(try await report("--json").output).first { $0["way"] as? String == "128" })
+        let lead = try #require(row["lead"] as? Double)
+        let (low, high) = (try #require(row["lead_low"] as? Double), try #require(row["lead_high"] as? Double))
+        #expect(abs(lead - Double(planner - fixed) / 401) < 1e-4)
+        // Of d questions that differ, by chance: 1.96 times the root of d, in 400.
+        let half = 1.96 * (Double(planner + fixed) / 400 - lead * lead).squareRoot() / 20
+        #expect(abs((high - low) / 2 - half) < 0.003)
+        #expect(low < lead && lead < high)
+        let text = try await report().output
+        #expect(text.contains("planner's lead"))
+        let isBeaten = fixed > planner + 20 && time > 10
+        #expect(text.contains("but 128 px in more, in as little time") == isBeaten, "\(text)")
+        #expect(text.contains("no fixed resolution is better in as little time") == (!isBeaten && time > 10), "\(text)")
+        #expect(text.contains("and no fixed resolution is as fast") == (time < 10), "\(text)")
+    }
+
     @Test func anAnswerWithinABudgetSaysWhatBecameOfIt() async throws {
         let folder = try TemporaryFolder()
         let ending = try await run(

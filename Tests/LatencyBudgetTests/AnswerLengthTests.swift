@@ -3,25 +3,32 @@ import Testing
 
 /// What a planner makes of how long answers usually are.
 @Suite struct AnswerLengthTests {
-    private static func request(_ kind: Int, budget: Double, minimum: Int = 8) -> PlanRequest {
-        var request = PlanRequest(arrival: 1000, budget: budget, minimumTokens: minimum)
+    private static func request(
+        _ kind: Int, budget: Double, minimum: Int = 8, _ question: QuestionType = .general, replies: Int = 1
+    ) -> PlanRequest {
+        var request = PlanRequest(arrival: 1000, budget: budget, question: question, minimumTokens: minimum)
         request.kind = kind
+        request.replies = replies
         return request
     }
 
     /// One frame with time to spare, answered with `tokens`.
     private static func answer(
-        _ planner: inout Planner, _ kind: Int, tokens: Int, isWhole: Bool = true, budget: Double = 60_000
+        _ planner: inout Planner, _ kind: Int, tokens: Int, isWhole: Bool = true, budget: Double = 60_000,
+        _ question: QuestionType = .general, replies: Int = 1
     ) throws {
-        let plan = try #require(planner.plan(request(kind, budget: budget), now: 1000).plan)
+        let plan = try #require(
+            planner.plan(request(kind, budget: budget, question, replies: replies), now: 1000).plan)
         planner.observe(
             Samples.measured(plan, tokens: tokens), tokens: tokens, isWhole: isWhole, of: plan, met: true)
     }
 
     /// Tokens that are expected of the next answer: what generating is predicted to take, at one rung.
-    private static func expected(_ planner: Planner, _ kind: Int) throws -> Double {
+    private static func expected(
+        _ planner: Planner, _ kind: Int, _ question: QuestionType = .general, replies: Int = 1
+    ) throws -> Double {
         var planner = planner
-        var request = request(kind, budget: 60_000)
+        var request = request(kind, budget: 60_000, question, replies: replies)
         request.choice = .fixed(Rung(pixels: 256))
         let plan = try #require(planner.plan(request, now: 1000).plan)
         let one = Samples.model.generation(of: 2, context: 64)
@@ -59,13 +66,13 @@ import Testing
         var planner = try Samples.planner()
         // All of one group, and a place too few.
         for kind in 0..<9 {
-            for _ in 0..<4 { try Self.answer(&planner, 8 * kind, tokens: 100) }
+            for _ in 0..<4 { try Self.answer(&planner, 16 * kind, tokens: 100) }
             if kind == 4 { try Self.answer(&planner, 0, tokens: 100) }
         }
         for _ in 0..<100 { try Self.answer(&planner, 1, tokens: 10) }
         // The second was asked before all others that are left.
         let forgotten = (0..<9).filter { kind in
-            (try? Self.expected(planner, 8 * kind)).map { $0 < 50 } ?? true
+            (try? Self.expected(planner, 16 * kind)).map { $0 < 50 } ?? true
         }
         #expect(forgotten == [1])
     }
@@ -93,6 +100,30 @@ import Testing
         #expect(planner.plan(short, now: 1000).plan?.rung == Rung(pixels: 512))
     }
 
+    @Test func anAnswerThatOnlyJustFitsIsNotCountedOn() throws {
+        var planner = try Samples.planner()
+        for _ in 0..<8 { try Self.answer(&planner, 1, tokens: 60) }
+        func rung(_ share: Double) throws -> Rung {
+            var planner = planner
+            let whole = Samples.time(512, tokens: 60)
+            let taken = planner.generate.deviation * whole
+            return try #require(planner.plan(Self.request(1, budget: share * (whole + taken)), now: 1000).plan).rung
+        }
+        // Half of the answers are longer than the usual one.
+        #expect(try rung(1) == Rung(pixels: 256))
+        #expect(try rung(1.4) == Rung(pixels: 512))
+    }
+
+    @Test func whatFitsNowhereIsWorthWhatIsSaidOfIt() throws {
+        var planner = try Samples.planner()
+        for _ in 0..<8 { try Self.answer(&planner, 1, tokens: 3000) }
+        var request = Self.request(1, budget: Samples.time(512, tokens: 1500))
+        request.maximumTokens = 4000
+        // Almost as much can be said at 512 pixels as at 256, and that is worth more.
+        #expect(Samples.time(256, tokens: 1560) > Samples.time(512, tokens: 1500))
+        #expect(planner.plan(request, now: 1000).plan?.rung.width ?? 0 >= 512)
+    }
+
     @Test func forAYesOrNoFewTokensAreKept() throws {
         var planner = try Samples.planner()
         let budget = 1.02 * Samples.time(256, tokens: 8)
@@ -106,6 +137,34 @@ import Testing
         #expect(planner.plan(Self.request(2, budget: budget), now: 1000).plan == nil)
         // Never more than is asked for.
         #expect(planner.plan(Self.request(1, budget: 60_000, minimum: 3), now: 1000).plan?.minimumTokens == 3)
+    }
+
+    @Test func aNewPromptIsTakenForOneLikeTheOthersOfItsType() throws {
+        var planner = try Samples.planner()
+        // Each is asked once.
+        for kind in 0..<6 {
+            try Self.answer(&planner, kind, tokens: 2, .presence)
+            try Self.answer(&planner, 100 + kind, tokens: 60)
+        }
+        #expect(planner.plan(Self.request(50, budget: 60_000, .presence), now: 1000).plan?.minimumTokens == 4)
+        #expect(planner.plan(Self.request(50, budget: 60_000), now: 1000).plan?.minimumTokens == 8)
+        #expect(abs(try Self.expected(planner, 50) / 60 - 1) < 0.1)
+        // Twice as long where two are asked for, and what is taken for granted yields to what is seen.
+        #expect(abs(try Self.expected(planner, 50, replies: 2) / 120 - 1) < 0.1)
+        for _ in 0..<60 { try Self.answer(&planner, 50, tokens: 40, replies: 2) }
+        #expect(abs(try Self.expected(planner, 50, replies: 2) / 40 - 1) < 0.1)
+        #expect(abs(try Self.expected(planner, 51) / 20 - 1) < 0.2)
+    }
+
+    @Test func aFirstAnswerThatWasCutIsHeldAgainstOthersOfItsType() throws {
+        var planner = try Samples.planner()
+        for kind in 0..<6 { try Self.answer(&planner, kind, tokens: 60) }
+        // A cut answer to a prompt that is new does not make its answers short.
+        try Self.answer(&planner, 50, tokens: 9, isWhole: false)
+        #expect(abs(try Self.expected(planner, 50) / 60 - 1) < 0.1)
+        // A whole one says more than the others.
+        try Self.answer(&planner, 51, tokens: 20)
+        #expect(abs(try Self.expected(planner, 51) / 20 - 1) < 0.1)
     }
 
     @Test func inASimulationAPartOfTheAnswerIsAPartOfItsWorth() throws {

@@ -315,6 +315,26 @@ import Testing
         }
     }
 
+    @Test(arguments: [LatePolicy.expired, .bestEffort])
+    func theMarginIsLearnedFromFramesThatFollowedIt(_ whenLate: LatePolicy) throws {
+        func margin(budget: Double, choice: ResolutionChoice = .budget, met: Bool) throws -> Double {
+            var planner = try Samples.planner()
+            var request = request(budget, whenLate: whenLate)
+            request.choice = choice
+            let before = planner.admission.margin
+            for _ in 0..<3 {
+                guard let plan = planner.plan(request, now: 1000).plan else { break }
+                planner.observe(Samples.measured(plan), tokens: 20, of: plan, met: met)
+            }
+            return planner.admission.margin - before
+        }
+        #expect(try margin(budget: 60_000, met: false) > 2)
+        #expect(try margin(budget: 60_000, met: true) < 0)
+        // One that is begun because it is configured, or because it is late in any case, followed no margin.
+        #expect(try margin(budget: 60_000, choice: .fixed(Rung(pixels: 512)), met: false) == 0)
+        #expect(try margin(budget: 0.5 * Samples.time(256), met: false) == 0)
+    }
+
     @Test func allowedMissesAreSpentWhereTheyGainMoreThanTheyRisk() throws {
         var random = SeededGenerator(seed: 14)
         // From 256 to 512 pixels much is gained, from 512 to 768 little.
