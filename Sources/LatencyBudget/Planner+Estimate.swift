@@ -60,7 +60,7 @@ extension Planner {
         } else {
             idle = model.phases(shape, sourcePixels: sourcePixels, textTokens: request.textTokens, tokens: 1)
         }
-        idle.generate = model.generation(of: minimum, context: context)
+        idle.generate = generation(of: minimum, context: context, replies: request.prompt.replies)
         let outline = request.encoded == nil ? request.picture?.outline ?? .unknown : .unknown
         var doubt = 0.0
         if let index {
@@ -110,7 +110,9 @@ extension Planner {
         var usual = likeliest.applied(to: estimate.idle)
         let tokens = (lengths[request.prompt] ?? usualTokens).asCount(atMost: limit)
             .bounded(to: minimum...max(minimum, limit))
-        usual.generate = likeliest.generate * model.generation(of: tokens, context: estimate.context)
+        usual.generate =
+            likeliest.generate
+            * generation(of: tokens, context: estimate.context, replies: request.prompt.replies)
         let start = now.isFinite ? now : 0
         return Plan(
             rung: estimate.rung, shape: estimate.shape, reason: reason, deadline: start + left, tokenLimit: limit,

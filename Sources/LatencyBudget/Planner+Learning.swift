@@ -17,7 +17,7 @@ extension Planner {
         let tokens = tokens.bounded(to: 0...1_000_000)
         let share = seen >= 0.1 ? min(seen, 1) : .infinity
         let seeingTime = measured.seeing / share
-        let idleGenerate = tokens > 1 ? model.generation(of: tokens, context: plan.context) : 0
+        let idleGenerate = generation(of: tokens, context: plan.context, replies: plan.prompt.replies)
         let isStall = observeResidual(
             measured, seeingTime: seeingTime, tokens: tokens, idleGenerate: idleGenerate, plan)
 
@@ -47,7 +47,18 @@ extension Planner {
         if let work = plan.decoding { decoding.observe(work, took: measured.decode / opening.factor) }
         guard !isStall else { return }
         prefill.observe(prefillRatio, isInCompany: plan.isInCompany)
-        generate.observe(Self.ratio(measured.generate, idleGenerate), isInCompany: plan.isInCompany)
+        observeGenerating(measured.generate, tokens: tokens, idleGenerate: idleGenerate, plan)
+    }
+
+    /// Long answers tell how fast the device generates, short ones what they take besides.
+    private mutating func observeGenerating(_ measured: Double, tokens: Int, idleGenerate: Double, _ plan: Plan) {
+        let ratio = Self.ratio(measured, idleGenerate)
+        guard ratio > 0 else { return }
+        let steps = Double(tokens - 1) / Double(plan.prompt.replies)
+        generate.observe(ratio, isInCompany: plan.isInCompany, uncertainty: AnswerOverhead.variance(steps: steps))
+        let excess = measured / generate.factor - model.generation(of: tokens, context: plan.context)
+        overhead.observe(
+            excess / Double(plan.prompt.replies), steps: steps, step: model.perToken(plan.context))
     }
 
     /// Takes in what the system shows; a change widens the margins until the next frames settle what it means.
@@ -81,7 +92,8 @@ extension Planner {
     /// What was expected of a frame, for an answer of the length that it really had: to be held against what it took.
     public func prediction(of plan: Plan, tokens: Int) -> PhaseTimes {
         var prediction = plan.predicted
-        prediction.generate = plan.tokenFactor * model.generation(of: tokens, context: plan.context)
+        prediction.generate =
+            plan.tokenFactor * generation(of: tokens, context: plan.context, replies: plan.prompt.replies)
         return prediction
     }
 

@@ -60,6 +60,7 @@ public struct Planner: Sendable {
     /// What decoding takes, for pictures of which more than the size is known.
     var decoding = DecodingCost()
     var lengths = AnswerLengths()
+    var overhead = AnswerOverhead()
     /// What single rungs differ from the model; one entry a rung, allocated once.
     var corrections: [RungCorrection]
     /// Idle times of decoding and encoding that do not depend on the frame; one entry a rung, allocated once.
@@ -200,6 +201,11 @@ public struct Planner: Sendable {
             return .run(makePlan(cheapest, .probe, request, left: left, now: now))
         }
         return .expired(.belowLowestRung)
+    }
+
+    /// What generating takes on an idle device, ms, in so many answers.
+    func generation(of tokens: Int, context: Double, replies: Int) -> Double {
+        tokens > 1 ? model.generation(of: tokens, context: context) + Double(replies) * overhead.time : 0
     }
 
     /// Says that a frame has arrived: what usually comes decides how long one answer may keep others waiting.

@@ -65,27 +65,30 @@ public struct SlowdownFilter: Sendable, Equatable {
     ///   - ratio: Measured over profile; anything that is not a positive, finite number is ignored.
     ///   - isInCompany: Whether other programs disturbed the frame. How much frames vary beside them says nothing of a
     ///     device that is by itself, see ``relieve(_:)``.
-    public mutating func observe(_ ratio: Double, isInCompany: Bool = false) {
+    ///   - uncertainty: Variance that the ratio has besides the frames' own. The default is 0.
+    public mutating func observe(_ ratio: Double, isInCompany: Bool = false, uncertainty: Double = 0) {
         guard ratio > 0, ratio < .infinity else { return }
         let value = logarithm(ratio).bounded(to: -Self.bound...Self.bound)
         guard observations > 0 || variance < 1 else {
             // Nothing was known: the first frame is the best estimate.
-            (level, variance) = (value, noise)
+            (level, variance) = (value, noise + uncertainty)
             finish()
             return
         }
         let predicted = variance + Self.wander * (1 + 40 * max(0, drift * drift - 0.16))
-        let spread = (predicted + noise).squareRoot()
+        let spread = (predicted + noise + uncertainty).squareRoot()
         let surprise = value - level
         let score = surprise / spread
-        let gain = predicted / (predicted + noise)
+        let gain = predicted / (predicted + noise + uncertainty)
         wasFast = score < -3
         if abs(score) <= 3 {
             level += gain * surprise
             variance = (1 - gain) * predicted
             drift += 0.25 * (score - drift)
             // A jump of the level that was expected to come is no noise: one frame counts for 4 at most, as below.
-            noise += 0.03 * ((surprise * surprise - predicted).bounded(to: 0...4 * noise) - noise)
+            if uncertainty <= noise {
+                noise += 0.03 * ((surprise * surprise - predicted - uncertainty).bounded(to: 0...4 * noise) - noise)
+            }
         } else {
             // One frame may be an accident. The level hardly moves, but the doubt lets the next frame decide.
             level += gain * 3 * spread * (score > 0 ? 1 : -1)

@@ -167,6 +167,57 @@ import Testing
         #expect(abs(try Self.expected(planner, 51) / 20 - 1) < 0.1)
     }
 
+    // MARK: - What answers take besides their steps
+
+    /// Answers to `kinds` in turn, each of as many tokens as its kind; every one takes `overhead` steps besides its own, and
+    /// memory is `slowdown` times slower. Returns what the last one of each kind took, and what was predicted of it, ms.
+    private static func generate(
+        _ planner: inout Planner, tokens kinds: [Int], rounds: Int, overhead: Double, slowdown: Double = 1,
+        replies: Int = 1
+    ) throws -> [(took: Double, predicted: Double)] {
+        var last: [(took: Double, predicted: Double)] = []
+        for _ in 0..<rounds {
+            last = try kinds.map { tokens in
+                let request = request(tokens, budget: 60_000, replies: replies)
+                let plan = try #require(planner.plan(request, now: 1000).plan)
+                var measured = Samples.measured(plan, tokens: tokens, memory: slowdown)
+                measured.generate +=
+                    slowdown * overhead * Double(replies) * Samples.model.generation(of: 2, context: 400)
+                let predicted = planner.prediction(of: plan, tokens: tokens).generate
+                planner.observe(measured, tokens: tokens, of: plan, met: true)
+                return (measured.generate, predicted)
+            }
+        }
+        return last
+    }
+
+    @Test(arguments: [1, 3])
+    func shortAnswersDoNotMakeTheDeviceSeemSlow(replies: Int) throws {
+        var planner = try Samples.planner()
+        // A description now and then, among yes and no.
+        let tokens = Array(repeating: 1 + replies, count: 9) + [1 + 25 * replies]
+        let last = try Self.generate(&planner, tokens: tokens, rounds: 20, overhead: 0.75, replies: replies)
+        #expect(abs(planner.generate.factor - 1) < 0.06)
+        for (took, predicted) in last { #expect(abs(predicted / took - 1) < 0.1) }
+        #expect(last[0].took > 1.7 * last[9].took / 25)
+        // A slower device is one all the same.
+        _ = try Self.generate(
+            &planner, tokens: [1 + 25 * replies], rounds: 4, overhead: 0.75, slowdown: 1.6, replies: replies)
+        #expect(abs(planner.generate.factor / 1.6 - 1) < 0.06)
+    }
+
+    @Test func whereAllAnswersAreShortTheyAreForetoldAllTheSame() throws {
+        var planner = try Samples.planner()
+        let last = try Self.generate(&planner, tokens: [2], rounds: 60, overhead: 0.75)
+        #expect(abs(last[0].predicted / last[0].took - 1) < 0.1)
+        let slower = try Self.generate(&planner, tokens: [2], rounds: 60, overhead: 0.75, slowdown: 1.5)
+        #expect(abs(slower[0].predicted / slower[0].took - 1) < 0.1)
+        // Without a profile the first one is all that is known.
+        var new = try Samples.planner(model: nil)
+        let first = try Self.generate(&new, tokens: [2], rounds: 2, overhead: 0, slowdown: 40)
+        #expect(abs(first[0].predicted / first[0].took - 1) < 0.1)
+    }
+
     @Test func inASimulationAPartOfTheAnswerIsAPartOfItsWorth() throws {
         let simulation = Simulation(ladder: try Samples.ladder([256]), truth: Samples.model, profile: Samples.model)
         func utility(tokens: Int, _ policy: Simulation.Policy) throws -> Double {

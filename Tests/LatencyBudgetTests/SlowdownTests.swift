@@ -2,6 +2,27 @@ import LatencyBudget
 import Testing
 
 @Suite struct SlowdownTests {
+    @Test func whatIsUncertainMovesTheLevelLess() {
+        func level(uncertainty: Double) -> (level: Double, learned: Double) {
+            var filter = SlowdownFilter(isKnown: true, proof: 5)
+            for _ in 0..<50 { filter.observe(1) }
+            let noise = filter.noise
+            for _ in 0..<5 { filter.observe(1.3, uncertainty: uncertainty) }
+            return (filter.level, filter.noise - noise)
+        }
+        let (certain, uncertain) = (level(uncertainty: 0), level(uncertainty: 0.25))
+        #expect(certain.level > 0.2)
+        #expect(uncertain.level > 0 && uncertain.level < 0.05)
+        // How much frames vary is not learned from it.
+        #expect(certain.learned != 0 && uncertain.learned == 0)
+        // Where nothing is known it is believed, and the next certain one more.
+        var filter = SlowdownFilter(isKnown: false, proof: 5)
+        filter.observe(3, uncertainty: 0.25)
+        #expect(abs(filter.factor - 3) < 0.01)
+        filter.observe(2)
+        #expect(abs(filter.factor - 2) < 0.2)
+    }
+
     @Test func staysWhereTheDeviceIs() {
         var random = SeededGenerator(seed: 3)
         var filter = SlowdownFilter(isKnown: true, proof: 5)
