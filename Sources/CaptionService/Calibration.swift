@@ -3,8 +3,9 @@ public import LatencyBudget
 
 /// Measures what each of a model's resolutions takes on this device, in about a minute.
 ///
-/// Each resolution is run once to warm up and then some times more; a profile holds the medians. What else runs on the
-/// device meanwhile makes it slower than it is: calibrate when it is idle.
+/// Each resolution is run once to warm up and then some times more; a profile holds the medians. They take turns, so that a
+/// device that becomes slower meanwhile does so for all alike. What else runs on it makes it slower than it is: calibrate
+/// when it is idle.
 public struct Calibration {
     private let reader: PictureReader
     /// Time for all resolutions together; each is run at least once, and more than twice only while there is time.
@@ -30,62 +31,89 @@ public struct Calibration {
     public func profile(
         _ ladder: Ladder, picture: [UInt8] = Calibration.usualPicture, progress: (Double) -> Void = { _ in }
     ) throws(EngineError) -> DeviceProfile {
-        var points: [DeviceProfile.Point] = []
-        var tokenPoints: [DeviceProfile.TokenPoint] = []
         let tasks = PictureTasks()
         let textTokens = reader.model.textTokens(of: tasks)
+        var measurements = ladder.steps.map { Measurement($0.rung, time: time / ladder.count) }
         let all = Double(max(1, ladder.steps.reduce(0) { $0 + $1.rung.visualTokens }))
-        var done = 0.0
         progress(0)
-        for step in ladder.steps {
-            let share = Double(step.rung.visualTokens) / all
-            let runs = try measure(step.rung, tasks, picture, isSlow: time / ladder.count) {
-                progress(done + share * $0)
+        while measurements.contains(where: { !$0.isDone }) {
+            for index in measurements.indices where !measurements[index].isDone {
+                try measure(&measurements[index], tasks, picture)
+                progress(measurements.reduce(0) { $0 + Double($1.rung.visualTokens) / all * $1.progress })
             }
-            done += share
-            func median(_ value: (PictureReport) -> Double) -> Double {
-                let sorted = runs.map(value).sorted()
-                return sorted[sorted.count / 2]
-            }
-            points.append(
-                DeviceProfile.Point(
-                    rung: step.rung, sourcePixels: Double(runs[0].width) * Double(runs[0].height),
-                    textTokens: textTokens,
-                    decode: median(\.timings.decode), preprocess: median(\.timings.preprocess),
-                    vision: median(\.timings.vision), prefill: median(\.timings.prefill), samples: runs.count))
-            tokenPoints.append(
-                DeviceProfile.TokenPoint(
-                    context: step.rung.visualTokens + textTokens + Self.tokens / 2,
-                    milliseconds: median(\.timings.generate) / Double(Self.tokens - 1)))
         }
         progress(1)
-        return DeviceProfile(identity: reader.profileIdentity, points: points, tokenPoints: tokenPoints)
+        return DeviceProfile(
+            identity: reader.profileIdentity, points: measurements.map { $0.point(textTokens: textTokens) },
+            tokenPoints: measurements.map { $0.tokenPoint(textTokens: textTokens) })
     }
 
-    /// At least one report; the first run of those that are many is not among them.
     private func measure(
-        _ rung: Rung, _ tasks: PictureTasks, _ picture: [UInt8], isSlow share: Duration, _ progress: (Double) -> Void
-    ) throws(EngineError) -> [PictureReport] {
+        _ measurement: inout Measurement, _ tasks: PictureTasks, _ picture: [UInt8]
+    ) throws(EngineError) {
         var tasks = tasks
-        tasks.resolution = rung.passWidth
-        tasks.tiling = rung.isTiled
+        tasks.resolution = measurement.rung.passWidth
+        tasks.tiling = measurement.rung.isTiled
         let start = clock.now
-        var reports: [PictureReport] = []
-        while reports.count <= Self.mostRuns {
-            reports.append(
-                try reader.read(tasks, on: picture, forced: [Int](repeating: Self.forcedToken, count: Self.tokens)))
-            let spent = clock.now - start
-            let each = spent / reports.count
-            progress(min(1, max(spent / share, Double(reports.count) / Double(Self.mostRuns + 1))))
-            // A device this slow is not run three times at its slowest.
-            if each > share / 2 || (reports.count > 3 && spent + each > share) { break }
-        }
-        if reports.count > 1 { reports.removeFirst() }
-        return reports
+        let report = try reader.read(
+            tasks, on: picture, forced: [Int](repeating: Self.forcedToken, count: Self.tokens))
+        measurement.add(report, in: clock.now - start)
     }
 
     /// Any word: what is said makes no difference to the time it takes.
     private static let forcedToken = 5
+
+    /// The runs of one rung.
+    private struct Measurement {
+        let rung: Rung
+        private let time: Duration
+        private var spent = Duration.zero
+        private var reports: [PictureReport] = []
+
+        init(_ rung: Rung, time: Duration) {
+            self.rung = rung
+            self.time = time
+        }
+
+        mutating func add(_ report: PictureReport, in taken: Duration) {
+            reports.append(report)
+            spent += taken
+        }
+
+        var isDone: Bool {
+            guard !reports.isEmpty else { return false }
+            let each = spent / reports.count
+            // A device this slow is not run three times at its slowest.
+            return reports.count > Calibration.mostRuns || each > time / 2
+                || (reports.count > 3 && spent + each > time)
+        }
+
+        /// 0...1.
+        var progress: Double {
+            isDone ? 1 : min(1, max(spent / time, Double(reports.count) / Double(Calibration.mostRuns + 1)))
+        }
+
+        /// At least one; the first run of those that are many is not among them.
+        private var runs: ArraySlice<PictureReport> { reports.dropFirst(reports.count > 1 ? 1 : 0) }
+
+        private func median(_ value: (PictureReport) -> Double) -> Double {
+            let sorted = runs.map(value).sorted()
+            return sorted[sorted.count / 2]
+        }
+
+        func point(textTokens: Int) -> DeviceProfile.Point {
+            DeviceProfile.Point(
+                rung: rung, sourcePixels: Double(reports[0].width) * Double(reports[0].height), textTokens: textTokens,
+                decode: median(\.timings.decode), preprocess: median(\.timings.preprocess),
+                vision: median(\.timings.vision), prefill: median(\.timings.prefill), samples: runs.count)
+        }
+
+        func tokenPoint(textTokens: Int) -> DeviceProfile.TokenPoint {
+            DeviceProfile.TokenPoint(
+                context: rung.visualTokens + textTokens + Calibration.tokens / 2,
+                milliseconds: median(\.timings.generate) / Double(Calibration.tokens - 1))
+        }
+    }
 }
 
 extension Calibration {
