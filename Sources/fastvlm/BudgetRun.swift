@@ -29,6 +29,12 @@ struct BudgetRun {
         var predicted: PhaseTimes?
         var measured: PhaseTimes?
 
+        /// Whether it took more than a tenth longer than predicted.
+        var isSlowed: Bool {
+            guard let predicted, let measured else { return false }
+            return measured.total > 1.1 * predicted.total
+        }
+
         enum CodingKeys: String, CodingKey {
             case part, phase, resolution, reason, tokens, predicted, measured
             case index = "frame"

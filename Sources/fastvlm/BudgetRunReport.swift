@@ -48,6 +48,9 @@ struct BudgetRunReport {
         var framesUp: Int?
         /// How many of the frames until then were started and missed: a side that still fits need not be left.
         var missedDown: Int?
+        /// How many of them took more than a tenth longer than predicted: a hog that takes no time from a frame cannot be
+        /// followed.
+        var slowedDown: Int?
 
         enum CodingKeys: String, CodingKey {
             case work, part, before, beside, after
@@ -55,6 +58,7 @@ struct BudgetRunReport {
             case framesDown = "frames_down"
             case framesUp = "frames_up"
             case missedDown = "missed_down"
+            case slowedDown = "slowed_down"
         }
     }
 
@@ -106,8 +110,9 @@ struct BudgetRunReport {
                     var following = Self.following(
                         budget.rounded(to: 3), part, before: sides("before"), hog: sides("hog"), after: sides("after"))
                 else { return nil }
-                let isMissed = frames.filter { $0.phase == "hog" }.map { $0.resolution != nil && !$0.isMet }
-                following.missedDown = following.framesDown.map { isMissed.prefix($0).count { $0 } }
+                let before = following.framesDown.map { frames.filter { $0.phase == "hog" }.prefix($0) }
+                following.missedDown = before?.count { $0.resolution != nil && !$0.isMet }
+                following.slowedDown = before?.count(where: \.isSlowed)
                 return following
             }
         }
@@ -178,7 +183,8 @@ struct BudgetRunReport {
             lines.append(
                 "\(step.budgetMs.rounded(to: 1)) ms, part \(step.part): \(step.before) px before the hog, \(step.beside) "
                     + "beside it, \(step.after) after it; down after \(step.framesDown.map { "\($0)" } ?? "-") frames"
-                    + (step.missedDown.map { ", \($0) of them missed" } ?? "")
+                    + (step.slowedDown.map { ", \($0) of them slower than predicted" } ?? "")
+                    + (step.missedDown.map { " and \($0) missed" } ?? "")
                     + ", up after \(step.framesUp.map { "\($0)" } ?? "-")")
         }
         let errors = errors
