@@ -66,7 +66,9 @@ struct AnswerLengths: Sendable {
     }
 
     private func usual(_ prompt: Prompt, after enough: Int) -> Double? {
-        if let place = place(of: prompt), places[place].length.observations >= enough { return places[place].length.usual }
+        if let place = place(of: prompt), places[place].length.observations >= enough {
+            return places[place].length.usual
+        }
         let type = types[Self.index(of: prompt.type)]
         return type.observations >= enough ? type.usual * Double(prompt.replies) : nil
     }

@@ -55,7 +55,8 @@ extension Planner {
             if survey.cheapest.map({ estimate.likely < $0.likely }) ?? true { survey.cheapest = estimate }
             guard estimate.least <= available else { continue }
             // A step up without more time than before asks for a little more room, lest the rungs flicker.
-            if survey.chosen != nil, utility > lastUtility, left <= last.left * 1.05, estimate.least * 1.03 > available {
+            if survey.chosen != nil, utility > lastUtility, left <= last.left * 1.05, estimate.least * 1.03 > available
+            {
                 survey.unproven = max(survey.unproven, utility)
                 continue
             }

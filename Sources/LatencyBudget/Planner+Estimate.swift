@@ -43,6 +43,11 @@ extension Planner {
         return (max(1, minimum), maximum)
     }
 
+    /// What generating takes on an idle device, ms, in so many answers.
+    func generation(of tokens: Int, context: Double, replies: Int) -> Double {
+        tokens > 1 ? model.generation(of: tokens, context: context) + Double(replies) * overhead.time : 0
+    }
+
     /// What the shortest useful answer at `rung` costs.
     func estimate(_ rung: Rung, _ index: Int?, _ request: PlanRequest, _ present: Present) -> Estimate {
         let (minimum, _) = tokenRange(of: request)

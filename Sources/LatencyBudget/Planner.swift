@@ -203,11 +203,6 @@ public struct Planner: Sendable {
         return .expired(.belowLowestRung)
     }
 
-    /// What generating takes on an idle device, ms, in so many answers.
-    func generation(of tokens: Int, context: Double, replies: Int) -> Double {
-        tokens > 1 ? model.generation(of: tokens, context: context) + Double(replies) * overhead.time : 0
-    }
-
     /// Says that a frame has arrived: what usually comes decides how long one answer may keep others waiting.
     ///
     /// Without it the planner gives each frame all the time that its own budget leaves.

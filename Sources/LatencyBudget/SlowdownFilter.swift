@@ -80,13 +80,15 @@ public struct SlowdownFilter: Sendable, Equatable {
         let surprise = value - level
         let score = surprise / spread
         let gain = predicted / (predicted + noise + uncertainty)
+        // How much frames vary is learned from ratios that tell it.
+        let tellsNoise = uncertainty <= noise
         wasFast = score < -3
         if abs(score) <= 3 {
             level += gain * surprise
             variance = (1 - gain) * predicted
             drift += 0.25 * (score - drift)
             // A jump of the level that was expected to come is no noise: one frame counts for 4 at most, as below.
-            if uncertainty <= noise {
+            if tellsNoise {
                 noise += 0.03 * ((surprise * surprise - predicted - uncertainty).bounded(to: 0...4 * noise) - noise)
             }
         } else {
@@ -94,7 +96,7 @@ public struct SlowdownFilter: Sendable, Equatable {
             level += gain * 3 * spread * (score > 0 ? 1 : -1)
             variance = predicted + surprise * surprise
             drift += 0.25 * ((score > 0 ? 3 : -3) - drift)
-            noise += 0.03 * (4 * noise - noise)
+            if tellsNoise { noise += 0.03 * (4 * noise - noise) }
         }
         noise = noise.bounded(to: Self.leastNoise...Self.mostNoise)
         if !isInCompany { calmNoise = noise }

@@ -17,13 +17,16 @@ struct AccuracyScore: Equatable {
     /// The share of right answers, 0...1; 0 of none.
     var share: Double { count > 0 ? Double(right) / Double(count) : 0 }
 
+    /// Of a bell curve 95 % lie within so many standard deviations.
+    static let deviations = 1.959964
+
     /// Wilson's interval for the share that would be right of endlessly many pictures, at 95 %.
     ///
     /// It holds for few answers and for shares near 0 and 1 too, where the usual interval leaves 0...1
     /// (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927).
     var interval: ClosedRange<Double> {
         guard count > 0 else { return 0...1 }
-        let (n, z) = (Double(count), 1.959964)
+        let (n, z) = (Double(count), Self.deviations)
         let middle = share + z * z / (2 * n)
         let half = z * (share * (1 - share) / n + z * z / (4 * n * n)).squareRoot()
         let scale = 1 + z * z / n
@@ -53,7 +56,8 @@ struct PairedDifference: Equatable {
         guard count > 0 else { return -1...1 }
         let n = Double(count) + 2
         let middle = Double(first - second) / n
-        let half = 1.959964 * ((Double(first + second) + 1) / n - middle * middle).squareRoot() / n.squareRoot()
+        let variance = ((Double(first + second) + 1) / n - middle * middle) / n
+        let half = AccuracyScore.deviations * variance.squareRoot()
         return max(-1, middle - half)...min(1, middle + half)
     }
 }

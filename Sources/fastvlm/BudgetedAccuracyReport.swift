@@ -120,29 +120,35 @@ extension BudgetedAccuracy {
         return AccuracyReport.columns(cells) + [""] + budgets.map { verdict($0, rows) }
     }
 
-    /// Whether the planner is at least as good as every fixed resolution that takes no more time, with answers that are late
-    /// counted as wrong for both; and what is right at any time.
+    /// Whether some fixed resolution is measurably better than the planner without taking more time, with answers that are
+    /// late counted as wrong for both.
     private func verdict(_ budget: Double, _ rows: [Row]) -> String {
         let rows = rows.filter { $0.budgetMs == budget }
         guard let planner = rows.first(where: { $0.way == "planner" }) else { return "" }
         let fixed = rows.filter { $0.way != "planner" }
+        let right = "the planner is right in time in \(number(100 * planner.accuracy)) %"
+        let within = fixed.max { $0.accuracy < $1.accuracy }.map {
+            "; the best fixed resolution within this budget, \($0.way) px, in \(number(100 * $0.accuracy)) %"
+        }
+        return "\(number(budget)) ms: \(right), \(Self.comparison(planner, fixed))\(within ?? "")"
+    }
+
+    private static func comparison(_ planner: Row, _ fixed: [Row]) -> String {
         let asFast = fixed.filter { $0.meanMs <= planner.meanMs }
-        let better = asFast.filter { ($0.leadHigh ?? 0) < 0 }
-        let best = asFast.max { $0.accuracy < $1.accuracy }
-        let comparison =
-            if let worst = better.max(by: { $0.accuracy < $1.accuracy }) {
-                "but \(worst.way) px in more, in as little time: the planner leads by \(worst.leadText) points"
-            } else if let best {
-                "and no fixed resolution is better in as little time: it leads the best of them, \(best.way) px, by "
-                    + "\(best.leadText) points"
-            } else {
-                "and no fixed resolution is as fast"
-            }
-        let within = fixed.max { $0.accuracy < $1.accuracy }
-        return "\(number(budget)) ms: the planner is right in time in \(number(100 * planner.accuracy)) %, \(comparison)"
-            + (within.map {
-                "; the best fixed resolution within this budget, \($0.way) px, in \(number(100 * $0.accuracy)) %"
-            } ?? "")
+        guard let best = asFast.max(by: { $0.accuracy < $1.accuracy }) else {
+            return "and no fixed resolution is as fast"
+        }
+        guard asFast.allSatisfy({ $0.lead != nil }) else {
+            return
+                "but not every resolution was asked the same, as in a log of a run that was broken off: begin a new log"
+        }
+        let better = asFast.filter { ($0.leadHigh ?? 0) < 0 }.max { $0.accuracy < $1.accuracy }
+        if let better {
+            return "but \(better.way) px measurably oftener in as little time: the planner's lead is "
+                + "\(better.leadText) points"
+        }
+        return "and no fixed resolution is measurably better in as little time: its lead over the best of them, "
+            + "\(best.way) px, is \(best.leadText) points"
     }
 
     /// Right answers against mean time: each fixed resolution without any budget, and the planner with each.

@@ -15,6 +15,12 @@ import Testing
         #expect(uncertain.level > 0 && uncertain.level < 0.05)
         // How much frames vary is not learned from it.
         #expect(certain.learned != 0 && uncertain.learned == 0)
+        var surprised = SlowdownFilter(isKnown: true, proof: 5)
+        let noise = surprised.noise
+        surprised.observe(20, uncertainty: 0.25)
+        #expect(surprised.noise == noise)
+        surprised.observe(20)
+        #expect(surprised.noise > noise)
         // Where nothing is known it is believed, and the next certain one more.
         var filter = SlowdownFilter(isKnown: false, proof: 5)
         filter.observe(3, uncertainty: 0.25)
