@@ -29,9 +29,9 @@ struct BudgetRun {
         var predicted: PhaseTimes?
         var measured: PhaseTimes?
 
-        /// Whether it took more than a tenth longer than predicted.
+        /// Whether it took more than a tenth longer than predicted, or so long that it was given up.
         var isSlowed: Bool {
-            guard let predicted, let measured else { return false }
+            guard let predicted, let measured else { return resolution != nil && !isMet }
             return measured.total > 1.1 * predicted.total
         }
 
