@@ -70,9 +70,7 @@ extension Planner {
         var doubt = 0.0
         if let index {
             let correction = corrections[index]
-            idle.preprocess *= exponential(correction.preprocess[outline.rawValue])
-            idle.vision *= exponential(correction.vision)
-            idle.prefill *= exponential(correction.prefill)
+            idle = correction.applied(to: idle, of: outline)
             // An unmeasured rung may differ from the nominal shape.
             if !isProfiled { doubt = 0.1 / Double(1 + correction.observations) }
         }

@@ -36,14 +36,17 @@ extension Planner {
         let openingTime = measured.opening > 0 ? measured.opening : plan.slowdown.applied(to: plan.idle).opening
         let visionRatio = Self.ratio(share == 1 ? measured.vision : seeingTime - openingTime, plan.idle.vision)
         let prefillRatio = Self.ratio(measured.prefill, plan.idle.prefill)
-        correctRung(plan, visionRatio: visionRatio, prefillRatio: prefillRatio)
+        correctRung(plan, visionRatio: visionRatio, prefillRatio: prefillRatio, isStall: isStall)
         if !isStall {
             vision.observe(visionRatio, isInCompany: plan.isInCompany)
             opening.observe(Self.ratio(measured.opening, plan.idle.opening), isInCompany: plan.isInCompany)
         }
         // What belongs to a picture is learned from every frame: these filters bear a stall now and then, and pictures that
         // took longer than expected were stalls for ever otherwise.
-        correctPreprocessing(plan, Self.ratio(measured.preprocess, plan.idle.preprocess * opening.factor))
+        if let index = plan.index, plan.shape == plan.rung {
+            let ratio = Self.ratio(measured.preprocess, plan.idle.preprocess * opening.factor)
+            corrections.resized(index, plan.outline, ratio)
+        }
         if let work = plan.decoding { decoding.observe(work, took: measured.decode / opening.factor) }
         guard !isStall else { return }
         prefill.observe(prefillRatio, isInCompany: plan.isInCompany)
@@ -147,36 +150,13 @@ extension Planner {
         return isStall
     }
 
-    /// Moves a rung's share of resizing, for pictures of this outline, towards what the frame showed beside the present
-    /// slowdown: at once by the first such frames, by a tenth later on, and never far by a single one.
-    private mutating func correctPreprocessing(_ plan: Plan, _ ratio: Double) {
-        guard let index = plan.index, corrections.indices.contains(index), plan.shape == plan.rung, ratio > 0 else {
-            return
-        }
-        let outline = plan.outline.rawValue
-        let gain = max(0.1, 0.5 / (1 + corrections[index].resized[outline]))
-        let surprise = logarithm(ratio).bounded(to: -0.5...0.5)
-        let correction = corrections[index].preprocess[outline] + gain * surprise
-        corrections[index].preprocess[outline] = correction.bounded(to: -2...2)
-        corrections[index].resized[outline] = min(corrections[index].resized[outline] + 1, 1_000_000)
-    }
-
-    /// Moves a rung's own correction a little towards what the frame showed beyond the present slowdown.
-    private mutating func correctRung(_ plan: Plan, visionRatio: Double, prefillRatio: Double) {
-        guard let index = plan.index, corrections.indices.contains(index), isProfiled || vision.observations > 0 else {
-            return
-        }
-        // Without a profile the first frames of a rung decide, as its share of the nominal shape is a guess.
-        let seen = Double(corrections[index].observations)
-        let gain = isProfiled ? 0.01 : max(0.01, 0.5 / (1 + seen))
-        let most = isProfiled ? 0.1 : 0.5
-        func move(_ correction: inout Double, _ ratio: Double, _ filter: SlowdownFilter) {
-            guard ratio > 0 else { return }
-            let surprise = (logarithm(ratio) - filter.level).bounded(to: -most...most)
-            correction = (correction + gain * surprise).bounded(to: -0.7...0.7)
-        }
-        move(&corrections[index].vision, visionRatio, vision)
-        move(&corrections[index].prefill, prefillRatio, prefill)
-        if visionRatio > 0 { corrections[index].observations = min(corrections[index].observations + 1, 1_000_000) }
+    /// Tells a rung that was measured wrongly from a device that has changed.
+    private mutating func correctRung(_ plan: Plan, visionRatio: Double, prefillRatio: Double, isStall: Bool) {
+        guard let index = plan.index, visionRatio > 0 else { return }
+        let level = SIMD2(vision.level, prefill.level)
+        let surprise = SIMD2(logarithm(visionRatio), prefillRatio > 0 ? logarithm(prefillRatio) : level[1])
+        if !isProfiled, vision.observations > 0 { corrections.learn(index, surprise, level: level) }
+        // A frame that was disturbed or given up tells nothing of its rung.
+        if prefillRatio > 0, !isStall, !plan.isInCompany { corrections.compare(index, surprise) }
     }
 }

@@ -61,8 +61,7 @@ public struct Planner: Sendable {
     var decoding = DecodingCost()
     var lengths = AnswerLengths()
     var overhead = AnswerOverhead()
-    /// What single rungs differ from the model; one entry a rung, allocated once.
-    var corrections: [RungCorrection]
+    var corrections: RungCorrections
     /// Idle times of decoding and encoding that do not depend on the frame; one entry a rung, allocated once.
     let seeingCosts: [PhaseTimes]
     /// The last rung of each source; allocated once.
@@ -71,16 +70,6 @@ public struct Planner: Sendable {
     var forecast = ArrivalForecast()
     var patience = Patience()
     var signals = DeviceSignals()
-
-    struct RungCorrection: Sendable {
-        /// Logarithms.
-        var vision = 0.0
-        var prefill = 0.0
-        /// By the pictures' outlines: resizing depends on the pictures that come, and was measured without a pause.
-        var preprocess = SIMD4<Double>(repeating: 0)
-        var resized = SIMD4<Double>(repeating: 0)
-        var observations = 0
-    }
 
     /// How many hopeless frames in a row are let go before one is tried: few at first, as most slowdowns are short, twice
     /// as many or more after each trial that was late, and none after one in time, as it takes several to prove that a slowdown
@@ -138,7 +127,7 @@ public struct Planner: Sendable {
         companyAdmission = residuals
         let costs = self.model
         seeingCosts = ladder.steps.map { costs.phases($0.rung, sourcePixels: 0, textTokens: 0, tokens: 1) }
-        corrections = [RungCorrection](repeating: RungCorrection(), count: ladder.count)
+        corrections = RungCorrections(count: ladder.count)
     }
 
     /// Chooses what to do with a frame that is taken from the queue at `now`.
