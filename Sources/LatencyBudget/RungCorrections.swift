@@ -38,8 +38,8 @@ struct RungCorrections: Sendable {
     /// No correction where there is no such rung.
     subscript(index: Int) -> Correction { rungs.indices.contains(index) ? rungs[index] : Correction() }
 
-    /// Compares a frame that nothing disturbed with the one before it. Each of the two rungs takes half of the difference:
-    /// a rung learns from the frame that enters it and from the one that leaves it.
+    /// Compares a frame that nothing disturbed with the last such one. Each of the two rungs takes half of the difference: a
+    /// rung learns from the frame that enters it and from the one that leaves it.
     ///
     /// - Parameter surprise: Logarithms of what encoder and prefill took over what was expected of them on an idle device.
     mutating func compare(_ index: Int, _ surprise: SIMD2<Double>) {

@@ -48,8 +48,8 @@ struct BudgetRunReport {
         var framesUp: Int?
         /// How many of the frames until then were started and missed: a side that still fits need not be left.
         var missedDown: Int?
-        /// How many of them took more than a tenth longer than predicted: a hog that takes no time from a frame cannot be
-        /// followed.
+        /// How many of them took more than a tenth longer than predicted, or were given up: a hog that takes no time from a
+        /// frame cannot be followed.
         var slowedDown: Int?
 
         enum CodingKeys: String, CodingKey {
