@@ -43,6 +43,21 @@ import Testing
         #expect(try planner(store).isProfiled)
     }
 
+    /// What the device shows is read as well, unlike in the planner's own test.
+    @Test(.enabled(if: isOptimized)) func planningAndLearningCostLessThanATenthOfAMillisecond() throws {
+        let first = try planner(store)
+        for budget in [500.0, 1000, 5000] { for _ in 0..<3 { try answer(first, budget: budget) } }
+        let planner = FramePlanner(
+            ladder: try PretendedDevice.ladder, store: store, device: .system, logger: .silent)
+        let frames = 400
+        // The fastest of five rounds: other programs may run beside the test.
+        let best = try (0..<5).map { _ in
+            try ContinuousClock().measure { for _ in 0..<frames { try answer(planner) } }
+        }.min()
+        let perFrame = try #require(best) / frames
+        #expect(perFrame < .microseconds(100), "\(perFrame)")
+    }
+
     @Test func thePlannerIsToldWhoWantsACoreBeforeEachFrameWithABudget() throws {
         let first = try planner(store)
         for budget in [500.0, 1000, 5000] { for _ in 0..<3 { try answer(first, budget: budget) } }
@@ -264,4 +279,13 @@ import Testing
         let late = try #require(planner.plan(frame(budget: 1000, arrival: now)).plan)
         #expect((90...110).contains(late.plan.deadline - early.plan.deadline))
     }
+}
+
+/// True in a build whose speed means something.
+private var isOptimized: Bool {
+    #if DEBUG
+        false
+    #else
+        true
+    #endif
 }
