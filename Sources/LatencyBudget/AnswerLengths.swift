@@ -12,15 +12,21 @@ struct AnswerLengths: Sendable {
 
     private struct Length: Sendable {
         var usual = 0.0
+        /// Mean distance of an answer's length from the usual one.
+        var spread = 0.0
         var observations = 0
 
         /// - Parameter prior: What was to be expected before the first one, which decides alone unless it was cut.
         mutating func observe(_ tokens: Double, isWhole: Bool, prior: Double) {
-            if observations == 0 { usual = prior }
+            let isFirst = observations == 0
+            if isFirst { usual = prior }
             // One that was cut would have been a quarter longer, or of the usual length if that is more.
             let length = isWhole ? tokens : max(1.25 * tokens, usual)
             observations = min(observations + 1, 1_000_000)
-            usual += max(0.05, 1 / Double(observations)) * (length - usual)
+            let gain = max(0.05, 1 / Double(observations))
+            // One answer does not tell how far the next is from it.
+            spread = isFirst ? 0.4 * length : spread + gain * (abs(length - usual) - spread)
+            usual += gain * (length - usual)
         }
     }
 
@@ -45,10 +51,17 @@ struct AnswerLengths: Sendable {
     /// Tokens of the usual answer to a prompt; nil before there was one to any prompt of its type.
     subscript(prompt: Prompt) -> Double? { usual(prompt, after: 1) }
 
-    /// The fewest tokens of a useful answer: twice the usual ones where that is less than `minimum`, once some answers are
-    /// known.
+    /// The fewest tokens of a useful answer: the usual ones and twice their spread where that is less than `minimum`, once
+    /// some answers are known.
     func fewest(_ prompt: Prompt, atMost minimum: Int) -> Int {
-        usual(prompt, after: Self.enough).map { (2 * $0).asCount(atMost: minimum) } ?? minimum
+        guard let (length, times) = length(of: prompt, after: Self.enough) else { return minimum }
+        return (times * (length.usual + 2 * length.spread)).rounded().asCount(atMost: minimum)
+    }
+
+    /// Standard deviation of the answers' lengths, in tokens; nil before there was one to any prompt of its type.
+    func deviation(_ prompt: Prompt) -> Double? {
+        // A bell's mean distance is 0.8 of its deviation.
+        length(of: prompt, after: 1).map { length, times in 1.25 * length.spread * times }
     }
 
     /// Takes in an answer.
@@ -66,11 +79,16 @@ struct AnswerLengths: Sendable {
     }
 
     private func usual(_ prompt: Prompt, after enough: Int) -> Double? {
+        length(of: prompt, after: enough).map { length, times in length.usual * times }
+    }
+
+    /// What is known of a prompt or else of its type, and how many of those an answer has.
+    private func length(of prompt: Prompt, after enough: Int) -> (Length, times: Double)? {
         if let place = place(of: prompt), places[place].length.observations >= enough {
-            return places[place].length.usual
+            return (places[place].length, 1)
         }
         let type = types[Self.index(of: prompt.type)]
-        return type.observations >= enough ? type.usual * Double(prompt.replies) : nil
+        return type.observations >= enough ? (type, Double(prompt.replies)) : nil
     }
 
     private static func index(of type: QuestionType) -> Int {

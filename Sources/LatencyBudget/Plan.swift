@@ -23,9 +23,8 @@ public enum PlanReason: String, Sendable, Codable, CaseIterable {
     /// The picture is in the cache at this rung.
     case encoded
 
-    /// Whether the rung was chosen because it fitted with the margin that is kept: whether the frame was late says how wide
-    /// that has to be.
-    var followsMargin: Bool {
+    /// Whether the rung was chosen because it was worth the risk: whether the frame was late says what a miss has to cost.
+    var followsRisk: Bool {
         switch self {
         case .best, .budget, .proving, .sharing, .onlyRung: true
         case .fixed, .noBudget, .bestEffort, .learning, .probe, .encoded: false
@@ -81,12 +80,15 @@ public struct Plan: Sendable, Equatable {
     let tokenFactor: Double
     /// Standard deviation of the prediction's logarithm.
     let deviation: Double
-    /// Whether it was made beside other programs, and what it keeps for a stall by them, ms.
-    let isInCompany: Bool
+    let circumstance: Circumstance
+    /// What it keeps for a stall by other programs, ms.
     let allowance: Double
     /// Tokens read before the answer.
     let context: Double
     let whenLate: LatePolicy
+
+    /// Whether it was made beside other programs.
+    var isInCompany: Bool { circumstance == .company }
 
     /// Expected time of the shortest useful answer.
     var likely: Double { slowdown.applied(to: idle).total }

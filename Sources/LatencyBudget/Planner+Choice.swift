@@ -5,7 +5,7 @@ extension Planner {
         var estimate: Estimate
         /// The utility of what can be said in time.
         var said: Double
-        /// What is to be expected of it: what is late is worth nothing.
+        /// What is to be expected of it: what is late is worth nothing, and costs what a miss costs.
         var value: Double
         /// The same less what other frames lose by it.
         var worth: Double
@@ -15,7 +15,7 @@ extension Planner {
     struct Survey {
         var cheapest: Estimate?
         var chosen: Choice?
-        /// The highest utility of all rungs, the highest value of those that fit, and the highest utility of those that seem
+        /// The highest utility of all rungs, the highest value of those that fit, and the highest value of those that seem
         /// to fit, but not yet for long enough.
         var top = -Double.infinity
         var fitting = -Double.infinity
@@ -53,21 +53,34 @@ extension Planner {
             let utility = ladder.steps[index].utility[request.question]
             survey.top = max(survey.top, utility)
             if survey.cheapest.map({ estimate.likely < $0.likely }) ?? true { survey.cheapest = estimate }
-            guard estimate.least <= available else { continue }
+            let likely = estimate.likely + estimate.allowance
+            guard likely <= available else { continue }
+            var (said, value) = worth(utility, estimate, request, within: available, present)
             // A step up without more time than before asks for a little more room, lest the rungs flicker.
-            if survey.chosen != nil, utility > lastUtility, left <= last.left * 1.05, estimate.least * 1.03 > available
-            {
-                survey.unproven = max(survey.unproven, utility)
-                continue
+            if survey.chosen != nil, utility > lastUtility, left <= last.left * 1.05 {
+                survey.unproven = max(survey.unproven, value)
+                guard likely * Self.roomToGoUp <= available else { continue }
+                (said, value) = worth(utility, estimate, request, within: available / Self.roomToGoUp, present)
             }
-            let said = utility * shareSaid(estimate, request, available, present)
-            let value = said * (1 - risk(of: estimate, within: available))
+            // What risks more than it gains is not begun.
+            guard value > 0 else { continue }
             survey.fitting = max(survey.fitting, value)
             let loss = request.choice == .off ? 0 : lossToOthers(taking: min(estimate.likely + beyond, left), others)
             let choice = Choice(estimate: estimate, said: said, value: value, worth: value - loss)
             if survey.chosen.map({ isBetter(choice, than: $0, left: left) }) ?? true { survey.chosen = choice }
         }
         return survey
+    }
+
+    /// How much more time than it takes a step up asks for.
+    private static let roomToGoUp = 1.02
+
+    /// What a rung of that utility says in `available` ms, and what is to be expected of it.
+    private func worth(
+        _ utility: Double, _ estimate: Estimate, _ request: PlanRequest, within available: Double, _ present: Present
+    ) -> (said: Double, value: Double) {
+        let said = utility * shareSaid(estimate, request, available, present)
+        return (said, said * (1 - (1 + missPrice.value) * risk(of: estimate, within: available)))
     }
 
     /// Whether `other` is worth more than `best`, or as much and cheaper.
@@ -85,15 +98,11 @@ extension Planner {
     /// Where the last choice of a request's source is kept.
     func slot(of request: PlanRequest) -> Int { request.source & (sources.count - 1) }
 
-    /// The chance that the shortest useful answer takes longer than `available` ms, 0...0.5.
-    ///
-    /// An exponential tail: a half at what is likely, and the configured share at the learned margin.
+    /// The chance that the shortest useful answer takes longer than `available` ms, 0...1.
     func risk(of estimate: Estimate, within available: Double) -> Double {
         guard available < .infinity, estimate.likely > 0, estimate.deviation > 0 else { return 0 }
-        let room = max(available - estimate.allowance, estimate.likely)
-        let distance = logarithm(room / estimate.likely) / estimate.deviation
-        let learned = contention.isInCompany ? companyResiduals : residuals
-        return 0.5 * exponential(logarithm(2 * learned.target) * distance / learned.margin)
+        let room = max(available - estimate.allowance, 1e-9)
+        return tails[circumstance].share(above: logarithm(room / estimate.likely) / estimate.deviation)
     }
 
     /// What the answer that is to be expected at a rung is worth, as a share of one that is said to its end, 0...1: one that
@@ -107,18 +116,15 @@ extension Planner {
         let usual = min(lengths[request.prompt] ?? 0, Double(maximum))
         let step = present.slowdown.generate * model.perToken(estimate.context)
         guard usual > Double(minimum), step > 0, available < .infinity else { return 1 }
-        let margin = contention.isInCompany ? min(companyAdmission.margin, 3) : 1
+        let margin = contention.isInCompany ? min(companyResiduals.margin, 3) : 1
         let taken = estimate.likely * exponential(margin * estimate.deviation) + estimate.allowance
         let room = Double(minimum) + (available - taken) / step
-        let (ofLength, ofTime) = (Self.lengthDeviation * usual, estimate.deviation * estimate.likely / step)
+        let ofLength = lengths.deviation(request.prompt) ?? 0
+        let ofTime = estimate.deviation * estimate.likely / step
         let spread = (ofLength * ofLength + ofTime * ofTime).squareRoot()
         let isWhole = 1 / (1 + exponential(-1.7 * (room - usual) / spread))
         return isWhole + (1 - isWhole) * 0.5 * (room / usual).bounded(to: 0...1)
     }
-
-    /// How far single answers to one prompt are from their usual length, as a part of it: what the panel reader's captions
-    /// have, 5.2 of 25.7 tokens.
-    private static let lengthDeviation = 0.2
 
     /// What is known of the frames besides the one that is planned.
     struct Others {

@@ -14,8 +14,6 @@ extension Planner {
         /// What is kept for a stall by other programs, ms.
         var allowance: Double
         var bound: Double
-        /// The least time with which it is tried, ms.
-        var least: Double
     }
 
     /// How fast the device is at present, the same for all rungs.
@@ -34,6 +32,12 @@ extension Planner {
             deviation: Slowdown(
                 opening: opening.deviation, vision: vision.deviation, prefill: prefill.deviation,
                 generate: generate.deviation))
+    }
+
+    /// What a frame would be planned in now.
+    var circumstance: Circumstance {
+        if contention.isInCompany { return .company }
+        return vision.isElevated ? .slow : .usual
     }
 
     /// The fewest tokens of a useful answer and the most that are allowed, both at least 1.
@@ -83,16 +87,11 @@ extension Planner {
         let deviation =
             likely > 0 ? present.deviation.applied(to: expected).total / likely + doubt : doubt
         let allowance = contention.allowance(for: likely)
-        func within(_ margin: ResidualQuantile) -> Double {
-            likely * exponential(margin.margin * deviation) + allowance
-        }
+        let margin = (contention.isInCompany ? companyResiduals : residuals).margin
         return Estimate(
             rung: rung, shape: shape, index: index, decoding: work, outline: outline, idle: idle, context: context,
-            likely: likely,
-            deviation: deviation,
-            allowance: allowance,
-            bound: within(contention.isInCompany ? companyResiduals : residuals),
-            least: within(contention.isInCompany ? companyAdmission : admission))
+            likely: likely, deviation: deviation, allowance: allowance,
+            bound: likely * exponential(margin * deviation) + allowance)
     }
 
     /// Settles a chosen rung.
@@ -125,7 +124,7 @@ extension Planner {
             outline: estimate.outline,
             slowdown: slowdown,
             tokenFactor: likeliest.generate,
-            deviation: estimate.deviation, isInCompany: contention.isInCompany, allowance: estimate.allowance,
+            deviation: estimate.deviation, circumstance: circumstance, allowance: estimate.allowance,
             context: estimate.context,
             // What is run to learn is run to its end.
             whenLate: reason == .learning || reason == .probe ? .bestEffort : request.whenLate)

@@ -21,13 +21,7 @@ extension Planner {
         let isStall = observeResidual(
             measured, seeingTime: seeingTime, tokens: tokens, idleGenerate: idleGenerate, plan)
 
-        if let met, plan.reason.followsMargin {
-            if plan.isInCompany {
-                companyAdmission.observe(exceeded: !met)
-            } else if !isStall {
-                admission.observe(exceeded: !met)
-            }
-        }
+        if let met, plan.reason.followsRisk, plan.isInCompany || !isStall { missPrice.observe(isMiss: !met) }
         if plan.reason == .probe, let met {
             patience.tried(inTime: met, growth: contention.isSeen ? Self.patienceInCompany : 2, mostPatience)
         }
@@ -141,12 +135,13 @@ extension Planner {
         // Before a first frame nothing was predicted.
         guard isProfiled || vision.observations > 0 else { return false }
         let isStall = contention.observe(excess: excess, expected: expected.total, deviation: plan.deviation)
-        if plan.isInCompany {
-            companyResiduals.observe(logarithm(max(actual - plan.allowance, 1e-9) / expected.total) / plan.deviation)
-        } else if !isStall {
-            // The frame that shows that there are stalls is not held against a device without them.
-            residuals.observe(logarithm(actual / expected.total) / plan.deviation)
-        }
+        // The frame that shows that there are stalls is not held against a device without them.
+        guard plan.isInCompany || !isStall else { return isStall }
+        let beyondAllowance = plan.isInCompany ? max(actual - plan.allowance, 1e-9) : actual
+        let residual = logarithm(beyondAllowance / expected.total) / plan.deviation
+        // A device that has changed is one surprise, however many frames it takes to know it.
+        if !vision.wasSlow { tails[plan.circumstance].observe(residual) }
+        if plan.isInCompany { companyResiduals.observe(residual) } else { residuals.observe(residual) }
         return isStall
     }
 

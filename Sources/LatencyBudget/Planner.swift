@@ -4,7 +4,7 @@ public struct PlannerConfiguration: Sendable, Equatable {
     public var missTarget: Double
     /// Time that is kept for everything after the last token, such as writing the result, ms. The default is 0.
     public var reserve: Double
-    /// Frames that have to be fast before a slowdown is forgotten, 1...8. The default is 5.
+    /// Frames that have to be fast before a slowdown is forgotten, 1...8. The default is 3.
     public var proof: Int
     /// Frames in a row that seem hopeless before one of them is tried all the same, where the last trials were late; the
     /// first trials come sooner. The default is 8.
@@ -15,7 +15,7 @@ public struct PlannerConfiguration: Sendable, Equatable {
     public var indifference: Double
 
     public init(
-        missTarget: Double = 0.01, reserve: Double = 0, proof: Int = 5, probeAfter: Int = 8, indifference: Double = 0.01
+        missTarget: Double = 0.01, reserve: Double = 0, proof: Int = 3, probeAfter: Int = 8, indifference: Double = 0.01
     ) {
         self.indifference = indifference
         self.missTarget = missTarget
@@ -43,17 +43,14 @@ public struct Planner: Sendable {
     public internal(set) var vision: SlowdownFilter
     public internal(set) var prefill: SlowdownFilter
     public internal(set) var generate: SlowdownFilter
-    /// The margin on predictions: how far they are exceeded, see ``Planner/risk(of:within:)``.
+    /// The margin on predictions: what is said to be kept in all but the target's share of frames.
     public internal(set) var residuals: ResidualQuantile
-    /// The margin on a rung's prediction, below which the rung is not tried.
-    ///
-    /// It is learned from the frames that were late, not from the predictions that were exceeded: most frames have time
-    /// to spare, and the misses that the target allows may be spent where an answer gains more than it risks.
-    public internal(set) var admission: ResidualQuantile
-    /// The same margins beside other programs, on top of what a stall by them costs: what is learned there is not held
+    /// The same margin beside other programs, on top of what a stall by them costs: what is learned there is not held
     /// against a device that is by itself again, and the other way round.
     public internal(set) var companyResiduals: ResidualQuantile
-    public internal(set) var companyAdmission: ResidualQuantile
+    /// How often predictions are exceeded, see ``Planner/risk(of:within:)``.
+    var tails = ResidualTails()
+    package internal(set) var missPrice: MissPrice
     /// Tokens of the usual answer, whatever was asked.
     public var usualTokens: Double { lengths.overall }
 
@@ -122,9 +119,8 @@ public struct Planner: Sendable {
         prefill = vision
         generate = vision
         residuals = ResidualQuantile(target: configuration.missTarget)
-        admission = residuals
         companyResiduals = residuals
-        companyAdmission = residuals
+        missPrice = MissPrice(target: configuration.missTarget)
         let costs = self.model
         seeingCosts = ladder.steps.map { costs.phases($0.rung, sourcePixels: 0, textTokens: 0, tokens: 1) }
         corrections = RungCorrections(count: ladder.count)

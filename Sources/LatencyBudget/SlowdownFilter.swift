@@ -11,6 +11,8 @@ public struct SlowdownFilter: Sendable, Equatable {
     /// Frames that were observed.
     public private(set) var observations = 0
 
+    /// What the level usually is: its mean, which follows it slowly.
+    private var usual = 0.0
     /// What ``noise`` was after the last frame without company.
     private var calmNoise: Double
     /// The mean of the last predictions' errors in standard deviations: far from 0 while the device changes.
@@ -21,6 +23,8 @@ public struct SlowdownFilter: Sendable, Equatable {
     private let proof: Int
     /// Whether the last frame was surprisingly fast: then the doubt is whether to hope, and no reason for a margin.
     private var wasFast = false
+    /// Whether the last frame was surprisingly slow: an accident, or the first one of a device that has changed.
+    private(set) var wasSlow = false
 
     /// The largest slowdown that is believed, either way: e^5, about 150.
     static let bound = 5.0
@@ -30,6 +34,9 @@ public struct SlowdownFilter: Sendable, Equatable {
     private static let mostNoise = 0.3 * 0.3
     /// What a level moves by itself from frame to frame.
     private static let wander = 0.008 * 0.008
+    /// A level that much above the usual one is a slow spell.
+    private static let elevation = 0.12
+    private static let usualGain = 0.02
 
     /// - Parameters:
     ///   - isKnown: Whether a profile says how fast the device is; without one the first frame decides.
@@ -49,6 +56,9 @@ public struct SlowdownFilter: Sendable, Equatable {
         let highest = recent.max()
         return highest > -.infinity ? highest : level
     }
+
+    /// Whether the device is planned for as slower than it usually is: such spells are often over with the next frame.
+    public var isElevated: Bool { held > usual + Self.elevation }
 
     /// Standard deviation of the next frame's logarithm around the level.
     public var deviation: Double {
@@ -83,6 +93,7 @@ public struct SlowdownFilter: Sendable, Equatable {
         // How much frames vary is learned from ratios that tell it.
         let tellsNoise = uncertainty <= noise
         wasFast = score < -3
+        wasSlow = score > 3
         if abs(score) <= 3 {
             level += gain * surprise
             variance = (1 - gain) * predicted
@@ -123,6 +134,8 @@ public struct SlowdownFilter: Sendable, Equatable {
     private mutating func finish() {
         level = level.bounded(to: -Self.bound...Self.bound)
         variance = variance.bounded(to: 0...4)
+        // Without a profile the first frame decides.
+        usual += (observations == 0 && recent.max() == -.infinity ? 1 : Self.usualGain) * (level - usual)
         recent[position] = level
         position = (position + 1) % proof
         observations = min(observations + 1, 1_000_000)
