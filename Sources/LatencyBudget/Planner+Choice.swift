@@ -55,18 +55,19 @@ extension Planner {
             if survey.cheapest.map({ estimate.likely < $0.likely }) ?? true { survey.cheapest = estimate }
             let likely = estimate.likely + estimate.allowance
             guard likely <= available else { continue }
-            var (said, value) = worth(utility, estimate, request, within: available, present)
+            var (said, chance) = outlook(estimate, request, within: available, present)
             // A step up without more time than before asks for a little more room, lest the rungs flicker.
             if survey.chosen != nil, utility > lastUtility, left <= last.left * 1.05 {
-                survey.unproven = max(survey.unproven, value)
+                survey.unproven = max(survey.unproven, utility * said * chance)
                 guard likely * Self.roomToGoUp <= available else { continue }
-                (said, value) = worth(utility, estimate, request, within: available / Self.roomToGoUp, present)
+                (said, chance) = outlook(estimate, request, within: available / Self.roomToGoUp, present)
             }
             // What risks more than it gains is not begun.
-            guard value > 0 else { continue }
+            guard chance > 0 else { continue }
+            let value = utility * said * chance
             survey.fitting = max(survey.fitting, value)
             let loss = request.choice == .off ? 0 : lossToOthers(taking: min(estimate.likely + beyond, left), others)
-            let choice = Choice(estimate: estimate, said: said, value: value, worth: value - loss)
+            let choice = Choice(estimate: estimate, said: utility * said, value: value, worth: value - loss)
             if survey.chosen.map({ isBetter(choice, than: $0, left: left) }) ?? true { survey.chosen = choice }
         }
         return survey
@@ -75,12 +76,13 @@ extension Planner {
     /// How much more time than it takes a step up asks for.
     private static let roomToGoUp = 1.02
 
-    /// What a rung of that utility says in `available` ms, and what is to be expected of it.
-    private func worth(
-        _ utility: Double, _ estimate: Estimate, _ request: PlanRequest, within available: Double, _ present: Present
-    ) -> (said: Double, value: Double) {
-        let said = utility * shareSaid(estimate, request, available, present)
-        return (said, said * (1 - (1 + missPrice.value) * risk(of: estimate, within: available)))
+    /// The share of an answer that can be said within `available` ms, and the chance that it comes in time less what the
+    /// risk of a miss costs: nothing or less where it risks more than it can gain.
+    private func outlook(
+        _ estimate: Estimate, _ request: PlanRequest, within available: Double, _ present: Present
+    ) -> (said: Double, chance: Double) {
+        let risk = risk(of: estimate, within: available)
+        return (shareSaid(estimate, request, available, present), 1 - (1 + missPrice.value) * risk)
     }
 
     /// Whether `other` is worth more than `best`, or as much and cheaper.

@@ -95,6 +95,16 @@ import Testing
         #expect(begun.last ?? 0 > 550)
     }
 
+    @Test func whatTheModelIsBadAtIsAnsweredAllTheSame() throws {
+        let ladder = try Ladder([
+            Ladder.Step(Rung(pixels: 256), utility: Utility(general: 50, counting: 0)),
+            Ladder.Step(Rung(pixels: 512), utility: Utility(general: 60, counting: 0)),
+        ])
+        var planner = Planner(ladder: ladder, model: Samples.model)
+        let request = PlanRequest(arrival: 1000, budget: 60_000, question: .counting)
+        #expect(planner.plan(request, now: 1000).plan?.rung == Rung(pixels: 256))
+    }
+
     @Test func aShareOfResidualsIsWhatWasSeen() {
         var tail = ResidualTail(share: 0.01, above: 3)
         #expect(abs(tail.share(above: 0) - 0.5) < 1e-9)
