@@ -155,6 +155,18 @@ import Testing
         #expect(planner.plan(Self.request(1, budget: 60_000, minimum: 16), now: 1000).plan?.minimumTokens == 6)
     }
 
+    @Test func pixelsAreGivenUpForAnswersThatMayBeLong() throws {
+        func rung(_ lengths: [Int]) throws -> Rung {
+            var planner = try Samples.planner()
+            for _ in 0..<20 { for tokens in lengths { try Self.answer(&planner, 1, tokens: tokens) } }
+            let whole = Samples.time(512, tokens: 60)
+            let budget = 1.2 * (1 + planner.generate.deviation) * whole
+            return try #require(planner.plan(Self.request(1, budget: budget), now: 1000).plan).rung
+        }
+        #expect(try rung([60]) == Rung(pixels: 512))
+        #expect(try rung([30, 90]) == Rung(pixels: 256))
+    }
+
     @Test func aNewPromptIsTakenForOneLikeTheOthersOfItsType() throws {
         var planner = try Samples.planner()
         // Each is asked once.

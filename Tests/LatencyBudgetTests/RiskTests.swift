@@ -3,7 +3,7 @@ import Testing
 
 /// What a planner dares: a better answer may come late now and then.
 @Suite struct RiskTests {
-    private static let budget = 1.62 * Samples.time(512)
+    private static let budget = 1.58 * Samples.time(512)
 
     /// One frame, which takes `slowdown` times what it takes on an idle device.
     private static func play(
@@ -25,13 +25,14 @@ import Testing
         var misses = 0
         for frame in 0..<600 {
             // Three slow frames, of which the filter believes the third, and after which it waits for proof.
-            let slowdown = (frame % 20 < 3 ? 1.5 : 1) * random.noise(0.02)
+            let slowdown = (frame % 10 < 3 ? 1.5 : 1) * random.noise(0.02)
             let played = try Self.play(&planner, frame, slowdown: slowdown)
             if !played.isMet { misses += 1 }
             if frame >= 300, played.isElevated { elevated.append(played.side) }
         }
-        // What fits hardly at all if the device stays as slow as it is held to be.
-        #expect(elevated.count >= 45)
+        // What fits hardly at all if the device stays as slow as it is held to be. Slow frames that nobody expected are as
+        // many, and tell nothing of these.
+        #expect(elevated.count >= 90)
         #expect(elevated.count { $0 >= 512 } >= elevated.count * 9 / 10, "\(elevated)")
         #expect(misses <= 12)
     }
@@ -80,7 +81,8 @@ import Testing
     @Test func whatIsLateEveryOtherTimeIsNotBegun() throws {
         var planner = try Samples.planner([256])
         var random = SeededGenerator(seed: 8)
-        let budget = 1.2 * Samples.time(256)
+        // It fits even if it takes as long as the mean frame.
+        let budget = 1.45 * Samples.time(256)
         var begun: [Int] = []
         for frame in 0..<600 {
             let now = Double(frame) * 100_000
