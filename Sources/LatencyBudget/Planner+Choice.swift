@@ -108,7 +108,7 @@ extension Planner {
     }
 
     /// What the answer that is to be expected at a rung is worth, as a share of one that is said to its end, 0...1: one that
-    /// is cut counts for half of what was said of it.
+    /// is cut counts for less than what was said of it.
     ///
     /// How long answers are and how long a frame takes are spread about the usual and the likely like a bell, whose integral
     /// a logistic function follows within a hundredth. The frame is taken to last a deviation longer than is likely; beside other
@@ -125,8 +125,11 @@ extension Planner {
         let ofTime = estimate.deviation * estimate.likely / step
         let spread = (ofLength * ofLength + ofTime * ofTime).squareRoot()
         let isWhole = 1 / (1 + exponential(-1.7 * (room - usual) / spread))
-        return isWhole + (1 - isWhole) * 0.5 * (room / usual).bounded(to: 0...1)
+        return isWhole + (1 - isWhole) * Self.worthOfCut * (room / usual).bounded(to: 0...1)
     }
+
+    /// What is worth of an answer that was cut, as a part of what was said: less than all of it, as its end is missing.
+    private static let worthOfCut = 0.7
 
     /// What is known of the frames besides the one that is planned.
     struct Others {

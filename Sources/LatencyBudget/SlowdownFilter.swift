@@ -51,10 +51,10 @@ public struct SlowdownFilter: Sendable, Equatable {
     }
 
     /// The level to plan with: it follows the slowdown up at once, and down when the last `proof` frames were all
-    /// fast.
+    /// fast. What is less than a deviation is no slowdown that has to be over.
     public var held: Double {
         let highest = recent.max()
-        return highest > -.infinity ? highest : level
+        return highest > -.infinity && highest - level > deviation ? highest : level
     }
 
     /// Whether the device is planned for as slower than it usually is: such spells are often over with the next frame.

@@ -156,8 +156,13 @@ import Testing
     }
 
     @Test func pixelsAreGivenUpForAnswersThatMayBeLong() throws {
+        // A little is gained by pixels.
+        let ladder = try Ladder([
+            Ladder.Step(Rung(pixels: 256), utility: Utility(general: 50)),
+            Ladder.Step(Rung(pixels: 512), utility: Utility(general: 52)),
+        ])
         func rung(_ lengths: [Int]) throws -> Rung {
-            var planner = try Samples.planner()
+            var planner = Planner(ladder: ladder, model: Samples.model)
             for _ in 0..<20 { for tokens in lengths { try Self.answer(&planner, 1, tokens: tokens) } }
             let whole = Samples.time(512, tokens: 60)
             let budget = 1.2 * (1 + planner.generate.deviation) * whole
