@@ -12,6 +12,15 @@ void fv_limit_heap(void) {
 #endif
 }
 
+unsigned long long fv_allocated_memory(void) {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+    struct mallinfo2 info = mallinfo2();
+    return (unsigned long long)info.uordblks + info.hblkhd;
+#else
+    return 0;
+#endif
+}
+
 void fv_give_back_unused_memory(void) {
 #if defined(__GLIBC__)
     malloc_trim(0);

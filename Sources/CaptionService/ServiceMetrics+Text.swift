@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import Kernels
 internal import LatencyBudget
 internal import Sidecars
 
@@ -139,6 +140,11 @@ extension MetricsText {
         if let memory = health.residentMiB {
             single(
                 "fastvlm_resident_memory_bytes", .gauge, "Resident memory of the daemon.", Double(memory) * 1_048_576)
+        }
+        if let allocated = AllocatedMemory.bytes {
+            single(
+                "fastvlm_allocated_memory_bytes", .gauge,
+                "Memory that the daemon has allocated: what grows here without an end leaks.", Double(allocated))
         }
         if let temperature = health.temperature {
             single("fastvlm_temperature_celsius", .gauge, "The hottest part of the device.", temperature)

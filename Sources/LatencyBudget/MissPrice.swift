@@ -14,16 +14,22 @@ package struct MissPrice: Sendable, Equatable {
     /// Before much is known little is dared: what risks much more than the target has to gain a lot.
     private var caution: Double
 
+    /// What one miss adds: enough for a few misses in a row to count, little enough for a single one not to.
     private static let step = 0.15
+    /// Above this even a risk of a twentieth is not taken.
     private static let most = 20.0
+    /// What is left of the caution after one more frame: half after 17.
     private static let fading = 0.96
+    /// The caution before the first frame, times the target: 3 answers at the usual hundredth.
+    private static let firstCaution = 0.03
 
     /// - Parameter target: Brought into 0.001...0.5.
     package init(target: Double) {
         self.target = target.isNaN ? 0.01 : target.bounded(to: 0.001...0.5)
-        caution = 0.03 / self.target
+        caution = Self.firstCaution / self.target
     }
 
+    /// Learns from one frame that was begun although it might have been late.
     package mutating func observe(isMiss: Bool) {
         learned = (learned + Self.step * ((isMiss ? 1 : 0) - target)).bounded(to: 0...Self.most)
         caution *= Self.fading

@@ -38,18 +38,21 @@ extension Planner {
         let lastUtility =
             last.index >= 0 && last.question == request.question
             ? ladder.steps[last.index].utility[request.question] : .infinity
-        let others = others(request, present, now: now)
+        guard let lowest = ladder.steps.first else { return Survey() }
+        let first = estimate(lowest.rung, 0, request, present)
+        let others = Others(
+            waiting: request.waiting, now: now, waited: now - request.arrival > 0.05 * first.likely,
+            each: first.likely, utility: lowest.utility.general)
         forecast.planned(at: now, waited: others.waited, othersWait: !request.waiting.isEmpty, each: others.each)
         // An answer of usual length goes on after the shortest useful one, as far as it may.
-        let (minimum, maximum) = tokenRange(of: request)
-        let usual = min(lengths[request.prompt] ?? usualTokens, Double(maximum))
-        let beyond = (usual - Double(minimum)).asDuration * generate.factor * model.perToken(128)
+        let usual = min(lengths[request.prompt] ?? usualTokens, Double(present.tokens.upperBound))
+        let beyond = (usual - Double(present.tokens.lowerBound)).asDuration * generate.factor * model.perToken(128)
 
         var survey = Survey()
         for index in 0..<ladder.count {
             let rung = ladder.steps[index].rung
             if rung.isTiled, (request.sourceSide ?? 0) < max(rung.width, rung.height) { continue }
-            let estimate = estimate(rung, index, request, present)
+            let estimate = index == 0 ? first : estimate(rung, index, request, present)
             let utility = ladder.steps[index].utility[request.question]
             survey.top = max(survey.top, utility)
             if survey.cheapest.map({ estimate.likely < $0.likely }) ?? true { survey.cheapest = estimate }
@@ -81,7 +84,7 @@ extension Planner {
     private func outlook(
         _ estimate: Estimate, _ request: PlanRequest, within available: Double, _ present: Present
     ) -> (said: Double, chance: Double) {
-        let risk = risk(of: estimate, within: available)
+        let risk = risk(of: estimate, within: available, present)
         return (shareSaid(estimate, request, available, present), 1 - (1 + missPrice.value) * risk)
     }
 
@@ -101,10 +104,10 @@ extension Planner {
     func slot(of request: PlanRequest) -> Int { request.source & (sources.count - 1) }
 
     /// The chance that the shortest useful answer takes longer than `available` ms, 0...1.
-    func risk(of estimate: Estimate, within available: Double) -> Double {
+    func risk(of estimate: Estimate, within available: Double, _ present: Present) -> Double {
         guard available < .infinity, estimate.likely > 0, estimate.deviation > 0 else { return 0 }
         let room = max(available - estimate.allowance, 1e-9)
-        return tails[circumstance].share(above: logarithm(room / estimate.likely) / estimate.deviation)
+        return tails[present.circumstance].share(above: logarithm(room / estimate.likely) / estimate.deviation)
     }
 
     /// What the answer that is to be expected at a rung is worth, as a share of one that is said to its end, 0...1: one that
@@ -114,13 +117,13 @@ extension Planner {
     /// a logistic function follows within a hundredth. The frame is taken to last a deviation longer than is likely; beside other
     /// programs, whose stalls no bell describes, as long as the margin says, but for what many late frames added to it.
     func shareSaid(_ estimate: Estimate, _ request: PlanRequest, _ available: Double, _ present: Present) -> Double {
-        let (minimum, maximum) = tokenRange(of: request)
-        let usual = min(lengths[request.prompt] ?? 0, Double(maximum))
+        let minimum = Double(present.tokens.lowerBound)
+        let usual = min(lengths[request.prompt] ?? 0, Double(present.tokens.upperBound))
         let step = present.slowdown.generate * model.perToken(estimate.context)
-        guard usual > Double(minimum), step > 0, available < .infinity else { return 1 }
-        let margin = contention.isInCompany ? min(companyResiduals.margin, 3) : 1
+        guard usual > minimum, step > 0, available < .infinity else { return 1 }
+        let margin = present.circumstance == .company ? min(companyResiduals.margin, 3) : 1
         let taken = estimate.likely * exponential(margin * estimate.deviation) + estimate.allowance
-        let room = Double(minimum) + (available - taken) / step
+        let room = minimum + (available - taken) / step
         let ofLength = lengths.deviation(request.prompt) ?? 0
         let ofTime = estimate.deviation * estimate.likely / step
         let spread = (ofLength * ofLength + ofTime * ofTime).squareRoot()
@@ -140,16 +143,6 @@ extension Planner {
         /// The shortest useful answer to one of them, ms, and its utility.
         var each: Double
         var utility: Double
-    }
-
-    func others(_ request: PlanRequest, _ present: Present, now: Double) -> Others {
-        guard let step = ladder.steps.first else {
-            return Others(waiting: .init(), now: now, waited: false, each: 0, utility: 0)
-        }
-        let each = estimate(step.rung, 0, request, present).likely
-        return Others(
-            waiting: request.waiting, now: now, waited: now - request.arrival > 0.05 * each, each: each,
-            utility: step.utility.general)
     }
 
     /// What other frames lose, in utility, when one takes `time`: those that wait, and those that are expected to come

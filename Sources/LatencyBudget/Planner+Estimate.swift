@@ -16,35 +16,38 @@ extension Planner {
         var bound: Double
     }
 
-    /// How fast the device is at present, the same for all rungs.
+    /// What is the same for all rungs of a request: how fast the device is, and how long the answer may be.
     struct Present {
         /// Factors that plans are made with.
         var slowdown: Slowdown
         /// Relative deviations of the phases.
         var deviation: Slowdown
+        var circumstance: Circumstance
+        /// The fewest tokens of a useful answer and the most that are allowed, both at least 1.
+        var tokens: ClosedRange<Int>
     }
 
-    var present: Present {
+    func present(for request: PlanRequest) -> Present {
         Present(
             slowdown: Slowdown(
                 opening: exponential(opening.held), vision: exponential(vision.held),
                 prefill: exponential(prefill.held), generate: exponential(generate.held)),
             deviation: Slowdown(
                 opening: opening.deviation, vision: vision.deviation, prefill: prefill.deviation,
-                generate: generate.deviation))
+                generate: generate.deviation),
+            circumstance: circumstance, tokens: tokenRange(of: request))
     }
 
     /// What a frame would be planned in now.
-    var circumstance: Circumstance {
+    private var circumstance: Circumstance {
         if contention.isInCompany { return .company }
         return vision.isElevated ? .slow : .usual
     }
 
-    /// The fewest tokens of a useful answer and the most that are allowed, both at least 1.
-    func tokenRange(of request: PlanRequest) -> (minimum: Int, maximum: Int) {
+    private func tokenRange(of request: PlanRequest) -> ClosedRange<Int> {
         let maximum = request.maximumTokens.bounded(to: 1...1_000_000)
         let minimum = lengths.fewest(request.prompt, atMost: request.minimumTokens.bounded(to: 1...maximum))
-        return (max(1, minimum), maximum)
+        return minimum.bounded(to: 1...maximum)...maximum
     }
 
     /// What generating takes on an idle device, ms, in so many answers.
@@ -54,7 +57,6 @@ extension Planner {
 
     /// What the shortest useful answer at `rung` costs.
     func estimate(_ rung: Rung, _ index: Int?, _ request: PlanRequest, _ present: Present) -> Estimate {
-        let (minimum, _) = tokenRange(of: request)
         let sourcePixels = min(request.sourcePixels.asDuration, 1e10)
         let text = Double(request.textTokens.bounded(to: 0...1_000_000))
         let shape = request.shape(at: rung)
@@ -69,7 +71,7 @@ extension Planner {
         } else {
             idle = model.phases(shape, sourcePixels: sourcePixels, textTokens: request.textTokens, tokens: 1)
         }
-        idle.generate = generation(of: minimum, context: context, replies: request.prompt.replies)
+        idle.generate = generation(of: present.tokens.lowerBound, context: context, replies: request.prompt.replies)
         let outline = request.encoded == nil ? request.picture?.outline ?? .unknown : .unknown
         var doubt = 0.0
         if let index {
@@ -87,7 +89,7 @@ extension Planner {
         let deviation =
             likely > 0 ? present.deviation.applied(to: expected).total / likely + doubt : doubt
         let allowance = contention.allowance(for: likely)
-        let margin = (contention.isInCompany ? companyResiduals : residuals).margin
+        let margin = (present.circumstance == .company ? companyResiduals : residuals).margin
         return Estimate(
             rung: rung, shape: shape, index: index, decoding: work, outline: outline, idle: idle, context: context,
             likely: likely, deviation: deviation, allowance: allowance,
@@ -96,9 +98,10 @@ extension Planner {
 
     /// Settles a chosen rung.
     func makePlan(
-        _ estimate: Estimate, _ reason: PlanReason, _ request: PlanRequest, left: Double, now: Double
+        _ estimate: Estimate, _ reason: PlanReason, _ request: PlanRequest, _ present: Present, left: Double,
+        now: Double
     ) -> Plan {
-        let (minimum, maximum) = tokenRange(of: request)
+        let (minimum, maximum) = (present.tokens.lowerBound, present.tokens.upperBound)
         let slowdown = present.slowdown
         let likeliest = Slowdown(
             opening: opening.factor, vision: vision.factor, prefill: prefill.factor, generate: generate.factor)
@@ -124,7 +127,7 @@ extension Planner {
             outline: estimate.outline,
             slowdown: slowdown,
             tokenFactor: likeliest.generate,
-            deviation: estimate.deviation, circumstance: circumstance, allowance: estimate.allowance,
+            deviation: estimate.deviation, circumstance: present.circumstance, allowance: estimate.allowance,
             context: estimate.context,
             // What is run to learn is run to its end.
             whenLate: reason == .learning || reason == .probe ? .bestEffort : request.whenLate)

@@ -48,7 +48,7 @@ public struct Planner: Sendable {
     /// The same margin beside other programs, on top of what a stall by them costs: what is learned there is not held
     /// against a device that is by itself again, and the other way round.
     public internal(set) var companyResiduals: ResidualQuantile
-    /// How often predictions are exceeded, see ``Planner/risk(of:within:)``.
+    /// How often predictions are exceeded, see ``Planner/risk(of:within:_:)``.
     var tails = ResidualTails()
     package internal(set) var missPrice: MissPrice
     /// Tokens of the usual answer, whatever was asked.
@@ -131,30 +131,30 @@ public struct Planner: Sendable {
         guard ladder.count > 0 || request.encoded != nil || request.fixedRung != nil else { return .expired(.noRungs) }
         let left = request.left(at: now)
         let available = left < .infinity ? (left - configuration.reserve.asDuration).asDuration : left
-        let present = present
+        let present = present(for: request)
         if let rung = request.encoded ?? request.fixedRung {
             let estimate = estimate(rung, ladder.index(of: rung), request, present)
             let reason: PlanReason = request.encoded != nil ? .encoded : .fixed
             if estimate.likely <= available {
-                return .run(makePlan(estimate, reason, request, left: left, now: now))
+                return .run(makePlan(estimate, reason, request, present, left: left, now: now))
             }
-            return late(estimate, request, left: left, now: now)
+            return late(estimate, request, present, left: left, now: now)
         }
 
         let survey = survey(request, available: available, left: left, now: now, present)
         guard let cheapest = survey.cheapest else { return .expired(.noRungs) }
         if left == .infinity, let chosen = survey.chosen {
-            return .run(makePlan(chosen.estimate, .noBudget, request, left: left, now: now))
+            return .run(makePlan(chosen.estimate, .noBudget, request, present, left: left, now: now))
         }
         if available > 0, !isProfiled, vision.observations == 0 {
-            return .run(makePlan(cheapest, .learning, request, left: left, now: now))
+            return .run(makePlan(cheapest, .learning, request, present, left: left, now: now))
         }
-        guard let chosen = survey.chosen else { return late(cheapest, request, left: left, now: now) }
+        guard let chosen = survey.chosen else { return late(cheapest, request, present, left: left, now: now) }
         patience.hoped()
         sources[slot(of: request)] = LastChoice(
             index: chosen.estimate.index ?? -1, left: left, question: request.question)
         let reason = survey.reason(for: chosen, of: ladder.count, indifference: indifference(chosen.value, left))
-        return .run(makePlan(chosen.estimate, reason, request, left: left, now: now))
+        return .run(makePlan(chosen.estimate, reason, request, present, left: left, now: now))
     }
 
     /// How many times more hopeless frames are let go before one is tried where the system shows who is in the way, and so
@@ -168,10 +168,10 @@ public struct Planner: Sendable {
 
     /// A frame that nothing fits.
     private mutating func late(
-        _ cheapest: Estimate, _ request: PlanRequest, left: Double, now: Double
+        _ cheapest: Estimate, _ request: PlanRequest, _ present: Present, left: Double, now: Double
     ) -> PlanDecision {
         if request.whenLate == .bestEffort {
-            return .run(makePlan(cheapest, .bestEffort, request, left: left, now: now))
+            return .run(makePlan(cheapest, .bestEffort, request, present, left: left, now: now))
         }
         guard left > 0 else { return .expired(.deadlinePassed) }
         // Frames that are not started teach nothing: without a trial now and then, a slowdown that is over would never
@@ -183,7 +183,7 @@ public struct Planner: Sendable {
                 && cheapest.likely / 2 <= left
         if patience.isOver(mostPatience), isPossible {
             patience.hopeless = 0
-            return .run(makePlan(cheapest, .probe, request, left: left, now: now))
+            return .run(makePlan(cheapest, .probe, request, present, left: left, now: now))
         }
         return .expired(.belowLowestRung)
     }

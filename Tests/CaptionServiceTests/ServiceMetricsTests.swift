@@ -43,6 +43,7 @@ import Testing
             let sum = try #require(value(#"fastvlm_phase_seconds_sum{phase="vision"}"#, text))
             #expect(abs(sum - 0.0369) < 1e-9)
             #expect((value("fastvlm_resident_memory_bytes", text) ?? 0) > 1e6)
+            #expect((value("fastvlm_allocated_memory_bytes", text) ?? 0) > 1e5)
             try await check(text)
         }
     }

@@ -362,7 +362,7 @@ import Testing
             #expect(narrow.rung == Rung(pixels: 512))
         }
         #expect(planner.plan(request(1.6 * Samples.time(768)), now: 1000).plan?.rung == Rung(pixels: 768))
-        for _ in 0..<40 { planner.observe(Samples.measured(plan), tokens: 20, of: plan, met: false) }
+        for _ in 0..<25 { planner.observe(Samples.measured(plan), tokens: 20, of: plan, met: false) }
         #expect(planner.plan(request(1.12 * Samples.time(512)), now: 1000).plan?.rung == Rung(pixels: 256))
     }
 

@@ -8,4 +8,7 @@ void fv_limit_heap(void);
 // Returns the pages of freed allocations to the system; takes some milliseconds where there is much.
 void fv_give_back_unused_memory(void);
 
+// Bytes that are allocated and not freed, in all arenas and mappings of their own; 0 where the C library does not say.
+unsigned long long fv_allocated_memory(void);
+
 #endif
