@@ -6,7 +6,8 @@ const fv_f32_kernels *fv_f32_kernels_for(fv_isa isa) {
     case FV_ISA_SCALAR: return &fv_f32_kernels__scalar;
 #if defined(__x86_64__)
     case FV_ISA_AVX2: return &fv_f32_kernels__avx2;
-    case FV_ISA_AVX512: return &fv_f32_kernels__avx512;
+    case FV_ISA_AVX512:
+    case FV_ISA_AMX: return &fv_f32_kernels__avx512; // tiles hold no float32
 #elif defined(__aarch64__)
     case FV_ISA_NEON:
     case FV_ISA_NEON_I8MM: return &fv_f32_kernels__neon; // i8mm adds nothing to float32

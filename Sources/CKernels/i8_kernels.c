@@ -21,6 +21,7 @@ const fv_quant_kernels *fv_quant_kernels_at(int32_t index) {
         &fv_quant_kernels__scalar,
 #if defined(__x86_64__)
         &fv_quant_kernels__avx2, &fv_quant_kernels__avxvnni, &fv_quant_kernels__avx512,
+        &fv_quant_kernels__amx,
 #elif defined(__aarch64__)
         &fv_quant_kernels__neon, &fv_quant_kernels__neon_i8mm,
 #endif

@@ -7,6 +7,7 @@ extern const fv_quant_kernels fv_quant_kernels__scalar;
 extern const fv_quant_kernels fv_quant_kernels__avx2;
 extern const fv_quant_kernels fv_quant_kernels__avxvnni;
 extern const fv_quant_kernels fv_quant_kernels__avx512;
+extern const fv_quant_kernels fv_quant_kernels__amx;
 extern const fv_quant_kernels fv_quant_kernels__neon;
 extern const fv_quant_kernels fv_quant_kernels__neon_i8mm;
 
@@ -44,6 +45,13 @@ static inline fv_i8_rows rows_from(const fv_i8_rows *a, int32_t row) {
     rest.sums += row * groups;
     return rest;
 }
+
+// What AMX's LDTILECFG reads: the palette, then bytes a row and rows of each tile.
+typedef struct fv_tile_shapes {
+    uint8_t palette, start, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+} fv_tile_shapes;
 
 // Adding this to a float of magnitude up to 2^22 rounds it to a whole number, which is then the low bits.
 #define FV_ROUNDER 12582912.0f

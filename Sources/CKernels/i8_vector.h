@@ -175,11 +175,9 @@ INLINE void group_sums(const int R, const int P, const tile *t, const int8_t *pa
            end - first, sums);
 }
 
-// Rows row ..< row + R and panels panel ..< panel + P.
-INLINE void i8_tile(const int R, const int P, const tile *t, const int8_t *panels, int32_t row, int32_t panel) {
+// Ends sums of R rows and P panels, the last of which may be outputs in part.
+INLINE void end_tile(const int R, const int P, const tile *t, vi sums[I8_ROWS][I8_PANELS * VECTORS], int32_t row, int32_t panel) {
     int32_t left = t->outputs - panel * FV_PANEL;
-    vi sums[I8_ROWS][I8_PANELS * VECTORS];
-    group_sums(R, P, t, panels, row, panel, 0, 0, t->padded, sums);
     if (left >= P * FV_PANEL) {
         if (t->largest) // only of layers with an activation
             end_sums(R, P, 1, 1, t, sums, row, panel * FV_PANEL);
@@ -197,6 +195,13 @@ INLINE void i8_tile(const int R, const int P, const tile *t, const int8_t *panel
             store(values + (m * P * VECTORS + v) * LANES, __builtin_convertvector(sums[m][v], vf) * t->a->scales[row + m]);
     end_rows(R, t->e, values, P * FV_PANEL, panel * FV_PANEL, left < P * FV_PANEL ? left : P * FV_PANEL, row, t->out,
              t->ld_out);
+}
+
+// Rows row ..< row + R and panels panel ..< panel + P.
+INLINE void i8_tile(const int R, const int P, const tile *t, const int8_t *panels, int32_t row, int32_t panel) {
+    vi sums[I8_ROWS][I8_PANELS * VECTORS];
+    group_sums(R, P, t, panels, row, panel, 0, 0, t->padded, sums);
+    end_tile(R, P, t, sums, row, panel);
 }
 
 // A stretch of memory that the next tiles read: weights come from far while these are multiplied.
@@ -276,6 +281,10 @@ INLINE int32_t following(const int P, int32_t panel, int32_t last_panel) {
     return left < P ? left : P;
 }
 
+#ifdef FV_TILES
+#include "i8_tiles.h"
+#endif
+
 static void FV_SUFFIX(i8_product)(const fv_i8_rows *a, int32_t rows, const fv_i8_weights *w, int32_t first_panel,
                                   int32_t last_panel, const fv_ending *e, float *out, ptrdiff_t ld_out, int32_t *largest) {
     int32_t padded = fv_quant_columns(w->inputs);
@@ -285,6 +294,12 @@ static void FV_SUFFIX(i8_product)(const fv_i8_rows *a, int32_t rows, const fv_i8
     if (block < at_once) block = at_once;
     for (int32_t row = 0; row < rows; row += block) {
         int32_t last = rows - row < block ? rows : row + block, panel = first_panel;
+#ifdef FV_TILES
+        if (tiles_suit(&t, last - row)) {
+            i8_tiles(&t, w->panels, row, last, first_panel, last_panel);
+            continue;
+        }
+#endif
         // Few rows: the time is the weights' way from memory, best in one stream.
         if (t.groups > 1) {
             if (I8_GROUP_PANELS > 1 && last - row > I8_GROUP_ROWS)

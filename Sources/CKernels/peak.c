@@ -34,6 +34,26 @@ CHAINS(i8__avx2, AVX2, __m256i, "x", 12, _mm256_setzero_si256(),
        sums[i] = _mm256_add_epi32(sums[i], _mm256_madd_epi16(_mm256_maddubs_epi16(a, _mm256_sign_epi8(b, sums[i])), b)), 64)
 CHAINS(i8__avxvnni, AVXVNNI, __m256i, "x", 12, _mm256_setzero_si256(), sums[i] = _mm256_dpbusd_avx_epi32(sums[i], a, b), 64)
 CHAINS(i8__avx512, AVX512, __m512i, "v", 24, _mm512_setzero_si512(), sums[i] = _mm512_dpbusd_epi32(sums[i], a, b), 128)
+
+// Six sums of 16 x 16 in tiles, of 64 inputs each.
+__attribute__((target("amx-tile,amx-int8"))) static uint64_t i8__amx(int64_t rounds) {
+    fv_tile_shapes shapes = {.palette = 1};
+    for (int i = 0; i < 8; i++) shapes.bytes[i] = 64, shapes.rows[i] = 16;
+    _tile_loadconfig(&shapes);
+    _tile_zero(6);
+    _tile_zero(7);
+    for (int64_t round = 0; round < rounds; round++) {
+        _tile_dpbssd(0, 6, 7);
+        _tile_dpbssd(1, 6, 7);
+        _tile_dpbssd(2, 6, 7);
+        _tile_dpbssd(3, 6, 7);
+        _tile_dpbssd(4, 6, 7);
+        _tile_dpbssd(5, 6, 7);
+    }
+    _tile_release();
+    return (uint64_t)rounds * 6 * 2 * 16 * 16 * 64;
+}
+
 CHAINS(f32__avx2, AVX2, __m256, "x", 12, _mm256_setzero_ps(), sums[i] = _mm256_fmadd_ps(a, b, sums[i]), 16)
 CHAINS(f32__avx512, AVX512, __m512, "v", 24, _mm512_setzero_ps(), sums[i] = _mm512_fmadd_ps(a, b, sums[i]), 32)
 #elif defined(__aarch64__)
@@ -51,6 +71,7 @@ uint64_t fv_peak_i8(fv_isa isa, int64_t rounds) {
     if (!table || rounds < 1) return 0;
 #if defined(__x86_64__)
     if (table == &fv_quant_kernels__avxvnni) return i8__avxvnni(rounds);
+    if (isa == FV_ISA_AMX) return i8__amx(rounds);
     if (isa == FV_ISA_AVX512) return i8__avx512(rounds);
     if (isa == FV_ISA_AVX2) return i8__avx2(rounds);
 #elif defined(__aarch64__)
@@ -63,7 +84,7 @@ uint64_t fv_peak_i8(fv_isa isa, int64_t rounds) {
 uint64_t fv_peak_f32(fv_isa isa, int64_t rounds) {
     if (!fv_isa_supported(isa) || rounds < 1) return 0;
 #if defined(__x86_64__)
-    if (isa == FV_ISA_AVX512) return f32__avx512(rounds);
+    if (isa == FV_ISA_AVX512 || isa == FV_ISA_AMX) return f32__avx512(rounds);
     if (isa == FV_ISA_AVX2) return f32__avx2(rounds);
 #elif defined(__aarch64__)
     if (isa != FV_ISA_SCALAR) return f32__neon(rounds);

@@ -34,7 +34,7 @@ public struct BLAS: Sendable {
     /// The cores of OpenBLAS that use all of the widest vectors of `set`.
     static func suitableCores(_ set: InstructionSet) -> [String] {
         switch set {
-        case .avx512: ["SkylakeX", "Cooperlake", "SapphireRapids"]
+        case .avx512, .amx: ["SkylakeX", "Cooperlake", "SapphireRapids"]
         case .avx2: ["Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids"]
         case .scalar, .neon, .neonI8MM: []
         }

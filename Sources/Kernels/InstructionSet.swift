@@ -6,6 +6,7 @@ public enum InstructionSet: String, Sendable, CaseIterable, Codable {
     case scalar
     case avx2
     case avx512
+    case amx
     case neon
     case neonI8MM = "neon-i8mm"
 
@@ -13,7 +14,7 @@ public enum InstructionSet: String, Sendable, CaseIterable, Codable {
     public var isSupported: Bool { fv_isa_supported(isa) }
 
     /// The one to use: the fastest that this processor runs, or what `FASTVLM_ISA` in the environment names, which is
-    /// for tests, comparisons and diagnosis: `scalar`, `avx2`, `avx512`, `neon` or `neon-i8mm`.
+    /// for tests, comparisons and diagnosis: `scalar`, `avx2`, `avx512`, `amx`, `neon` or `neon-i8mm`.
     ///
     /// The variable is read once, when this is first asked for. One that this processor cannot follow changes nothing
     /// here; every ``Compute`` then fails with what is wrong with it.
@@ -55,6 +56,7 @@ public enum InstructionSet: String, Sendable, CaseIterable, Codable {
         case .scalar: FV_ISA_SCALAR
         case .avx2: FV_ISA_AVX2
         case .avx512: FV_ISA_AVX512
+        case .amx: FV_ISA_AMX
         case .neon: FV_ISA_NEON
         case .neonI8MM: FV_ISA_NEON_I8MM
         }

@@ -56,13 +56,16 @@ import Testing
     @Test(arguments: sizes)
     func products(outputs: Int) {
         var numbers = Numbers(seed: UInt64(outputs) + 50)
-        for (rows, inputs) in [(0, 5), (1, 1), (1, 896), (2, 33), (3, 64), (7, 31), (8, 32), (9, 100), (21, 257)] {
+        for (rows, inputs) in [
+            (0, 5), (1, 1), (1, 896), (2, 33), (3, 64), (7, 31), (8, 32), (9, 100), (16, 64), (21, 257), (33, 160),
+            (47, 190), (64, 128), (75, 96),
+        ] {
             let layer = QuantizedLayer(outputs: outputs, inputs: inputs, numbers: &numbers)
             let x = numbers.floats(rows * inputs, scale: 3)
             let bias = numbers.floats(outputs)
             let residual = numbers.floats(rows * outputs)
             for gelu in [false, true] {
-                for group in [32, 96, inputs] {
+                for group in [32, 64, 96, 128, inputs] {
                     let input = QuantizedRows(x, rows: rows, columns: inputs, group: group, with: Self.tables[0])
                     compare("i8 \(rows) x \(outputs) x \(inputs) by \(group)", count: rows * outputs, gelu: gelu) {
                         layer.product8($0, input, bias: bias, residual: residual, gelu: gelu, into: $1)

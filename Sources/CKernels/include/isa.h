@@ -9,6 +9,7 @@ typedef enum fv_isa {
     FV_ISA_SCALAR = 0,
     FV_ISA_AVX2,     // AVX2, FMA, F16C
     FV_ISA_AVX512,   // AVX-512 F, BW, DQ, VL and VNNI
+    FV_ISA_AMX,      // ... and tiles of 8-bit numbers
     FV_ISA_NEON,     // ARMv8.2 with dot product
     FV_ISA_NEON_I8MM // ... and the 8-bit matrix product
 } fv_isa;
@@ -21,7 +22,7 @@ bool fv_isa_supported(fv_isa isa);
 // The last supported entry of fv_isa: the one to use unless a test forces another.
 fv_isa fv_isa_best(void);
 
-// "scalar", "avx2", "avx512", "neon" or "neon-i8mm".
+// "scalar", "avx2", "avx512", "amx", "neon" or "neon-i8mm".
 const char *fv_isa_name(fv_isa isa);
 
 #endif

@@ -1,0 +1,12 @@
+// The kernels of AVX-512, with 8-bit products of many rows in the tile registers of AMX.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,amx-tile,amx-int8"))), apply_to = function)
+#define FV_ISA_OF_TABLE FV_ISA_AMX
+#define FV_NAME "amx"
+#define FV_SUFFIX(name) name##__amx
+#define FV_TILES
+#include "i8_avx512.h"
+#pragma clang attribute pop
+#endif
