@@ -2,29 +2,32 @@
 //
 // A tile of activations is 16 rows of 64 inputs, one of weights 64 inputs of 16 outputs, which is how a panel lies in
 // memory, and one of sums 16 rows of 16 outputs (Intel, Instruction Set Extensions Programming Reference, chapter 3).
-// Two of activations and two of weights fill four of sums.
+// Two of activations and two of weights fill four of sums. While the tiles of one block are multiplied, vectors end the
+// sums of the block before: the two units work at the same time.
 #define TILE_ROWS 16
 #define TILE_INPUTS 64
 #define TILE_PANELS 2
 #define TILE_BLOCK (2 * TILE_ROWS)
+#define TILE_SUMS (TILE_BLOCK * TILE_PANELS * FV_PANEL)
 // Fewer rows are bound by the weights' way from memory, or done sooner by vectors.
 #define TILES_FROM 8
+// Weights of more bytes do not stay in the second-level cache.
+#define TILES_NEAR (1024 * 1024)
 
 enum { SUMS_00, SUMS_01, SUMS_10, SUMS_11, ROWS_0, ROWS_1, PANEL_0, PANEL_1 };
 
-// Shapes for products of `rows` rows, 1 ... TILE_BLOCK.
-INLINE void shape_tiles(int32_t rows) {
+// Shapes for products of `rows` rows, 1 ... TILE_BLOCK, and steps of `inputs` inputs.
+INLINE void shape_tiles(int32_t rows, int32_t inputs) {
     fv_tile_shapes shapes = {.palette = 1};
     uint8_t first = (uint8_t)(rows < TILE_ROWS ? rows : TILE_ROWS), second = (uint8_t)(rows - first);
     for (int i = SUMS_00; i <= PANEL_1; i++) {
-        shapes.bytes[i] = 64;
-        shapes.rows[i] = i >= PANEL_0 ? TILE_INPUTS / 4 : i == SUMS_00 || i == SUMS_01 || i == ROWS_0 ? first : second;
-        if (shapes.rows[i] == 0) shapes.bytes[i] = 0;
+        shapes.rows[i] = i >= PANEL_0 ? (uint8_t)(inputs / 4) : i == SUMS_00 || i == SUMS_01 || i == ROWS_0 ? first : second;
+        shapes.bytes[i] = shapes.rows[i] == 0 ? 0 : i == ROWS_0 || i == ROWS_1 ? (uint16_t)inputs : 64;
     }
     _tile_loadconfig(&shapes);
 }
 
-// Adds one step of TILE_INPUTS inputs, of R tiles of rows and P panels.
+// Adds one step of inputs, of R tiles of rows and P panels.
 INLINE void tiles_step(const int R, const int P, const int8_t *a, ptrdiff_t ld, const int8_t *w, ptrdiff_t ld_w) {
     _tile_loadd(PANEL_0, w, 64);
     _tile_loadd(ROWS_0, a, ld);
@@ -40,102 +43,152 @@ INLINE void tiles_step(const int R, const int P, const int8_t *a, ptrdiff_t ld, 
     }
 }
 
-// The sums of `rows` rows and P panels over `count` inputs, a multiple of 32, as [rows, TILE_PANELS * 16].
-INLINE void tiles_sums(const int R, const int P, int32_t rows, const int8_t *a, ptrdiff_t ld, const int8_t *w, ptrdiff_t ld_w,
-                       int32_t count, int32_t *sums) {
-    const ptrdiff_t ld_sums = TILE_PANELS * FV_PANEL * (ptrdiff_t)sizeof *sums;
-    _tile_zero(SUMS_00);
-    if (P > 1) _tile_zero(SUMS_01);
-    if (R > 1) _tile_zero(SUMS_10);
-    if (R > 1 && P > 1) _tile_zero(SUMS_11);
-    for (; count >= TILE_INPUTS; count -= TILE_INPUTS, a += TILE_INPUTS, w += TILE_INPUTS * FV_PANEL)
-        tiles_step(R, P, a, ld, w, ld_w);
-    if (count > 0) {
-        // Half a step: the other half is zero, as what lies behind may not be read.
-        int8_t some_rows[TILE_BLOCK * TILE_INPUTS] __attribute__((aligned(64)));
-        int8_t panels[TILE_PANELS * TILE_INPUTS * FV_PANEL] __attribute__((aligned(64)));
-        const __m256i none = _mm256_setzero_si256();
-        for (int32_t m = 0; m < rows; m++) {
-            _mm256_store_si256((__m256i *)(some_rows + m * TILE_INPUTS), _mm256_loadu_si256((const __m256i *)(a + m * ld)));
-            _mm256_store_si256((__m256i *)(some_rows + m * TILE_INPUTS + 32), none);
-        }
-        for (int p = 0; p < P; p++) {
-            memcpy(panels + p * TILE_INPUTS * FV_PANEL, w + p * ld_w, FV_GROUP * FV_PANEL);
-            memset(panels + p * TILE_INPUTS * FV_PANEL + FV_GROUP * FV_PANEL, 0, FV_GROUP * FV_PANEL);
-        }
-        tiles_step(R, P, some_rows, TILE_INPUTS, panels, TILE_INPUTS * FV_PANEL);
-    }
-    _tile_stored(SUMS_00, sums, ld_sums);
-    if (P > 1) _tile_stored(SUMS_01, sums + FV_PANEL, ld_sums);
-    if (R > 1) _tile_stored(SUMS_10, sums + TILE_ROWS * TILE_PANELS * FV_PANEL, ld_sums);
-    if (R > 1 && P > 1) _tile_stored(SUMS_11, sums + TILE_ROWS * TILE_PANELS * FV_PANEL + FV_PANEL, ld_sums);
-}
+// Stored sums of a block, [rows, TILE_PANELS * 16], that are still to be ended.
+typedef struct ending_block {
+    const int32_t *sums;
+    int32_t row, rows; // from `row` on
+    int32_t next;      // of these the first that is not ended
+    int32_t panel, panels;
+} ending_block;
 
-// Ends R rows and P panels of stored sums.
-INLINE void end_stored(const int R, const int P, const tile *t, const int32_t *stored, int32_t row, int32_t panel) {
+// Ends R rows and P panels.
+INLINE void end_stored(const int R, const int P, const tile *t, const ending_block *b) {
+    const int32_t *stored = b->sums + b->next * TILE_PANELS * FV_PANEL;
     vi sums[I8_ROWS][I8_PANELS * VECTORS];
 #pragma clang loop unroll(full)
     for (int m = 0; m < R; m++)
 #pragma clang loop unroll(full)
         for (int p = 0; p < P; p++) memcpy(&sums[m][p], stored + (m * TILE_PANELS + p) * FV_PANEL, sizeof(vi));
-    end_tile(R, P, t, sums, row, panel);
+    end_tile(R, P, t, sums, b->row + b->next, b->panel);
 }
 
-// `rows` rows from `row` on, of which the first `done` are ended already.
-INLINE void tiles_block(const int R, const int P, const tile *t, const int8_t *panels, int32_t row, int32_t rows, int32_t done,
-                        int32_t panel) {
-    int32_t sums[TILE_BLOCK * TILE_PANELS * FV_PANEL] __attribute__((aligned(64)));
-    ptrdiff_t ld_w = (ptrdiff_t)t->padded * FV_PANEL, ld = t->a->ld;
-    const int8_t *a = t->a->values + row * ld, *w = panels + panel * ld_w;
-    if (t->groups == 1) {
-        tiles_sums(R, P, rows, a, ld, w, ld_w, t->padded, sums);
-        int32_t m = done;
-        for (; m + 4 <= rows; m += 4) end_stored(4, P, t, sums + m * TILE_PANELS * FV_PANEL, row + m, panel);
-        for (; m < rows; m++) end_stored(1, P, t, sums + m * TILE_PANELS * FV_PANEL, row + m, panel);
-        return;
+// Rows that are ended between two steps.
+#define END_ROWS 4
+
+static __attribute__((noinline)) void FV_SUFFIX(end_some)(const tile *t, ending_block *b) {
+    int32_t last = b->rows - b->next < END_ROWS ? b->rows : b->next + END_ROWS;
+    if (b->panels > 1 && last - b->next == END_ROWS) {
+        end_stored(END_ROWS, 2, t, b);
+        b->next = last;
+    } else {
+        for (; b->next < last; b->next++)
+            if (b->panels > 1)
+                end_stored(1, 2, t, b);
+            else
+                end_stored(1, 1, t, b);
     }
-    float totals[TILE_BLOCK * TILE_PANELS * FV_PANEL] __attribute__((aligned(64)));
-    for (int32_t g = 0, first = 0; g < t->groups; g++, first += t->a->group) {
-        int32_t end = g + 1 < t->groups ? first + t->a->group : t->padded;
-        tiles_sums(R, P, rows, a + first, ld, w + (ptrdiff_t)first * FV_PANEL, ld_w, end - first, sums);
-        for (int32_t m = done; m < rows; m++) {
-            vf scale = splat(t->a->scales[(ptrdiff_t)(row + m) * t->groups + g]);
+}
+
+// Adds stored sums of group `g` of `rows` rows and P panels to their totals, [rows, TILE_PANELS * 16].
+INLINE void add_group(const int P, const tile *t, const int32_t *sums, float *totals, int32_t g, int32_t row, int32_t rows) {
+    const float *scales = t->a->scales + (ptrdiff_t)row * t->groups + g;
+#pragma clang loop unroll_count(4)
+    for (int32_t m = 0; m < rows; m++) {
+        vf scale = splat(scales[(ptrdiff_t)m * t->groups]);
 #pragma clang loop unroll(full)
-            for (int p = 0; p < P; p++) {
-                float *total = totals + (m * TILE_PANELS + p) * FV_PANEL;
-                vi sum;
-                memcpy(&sum, sums + (m * TILE_PANELS + p) * FV_PANEL, sizeof sum);
-                store(total, fma_(__builtin_convertvector(sum, vf), scale, g == 0 ? splat(0) : load(total)));
-            }
+        for (int p = 0; p < P; p++) {
+            int32_t at = (m * TILE_PANELS + p) * FV_PANEL;
+            vi sum;
+            memcpy(&sum, sums + at, sizeof sum);
+            store(totals + at, fma_(__builtin_convertvector(sum, vf), scale, g == 0 ? splat(0) : load(totals + at)));
         }
     }
+}
+
+INLINE void zero_sums(const int R, const int P) {
+    _tile_zero(SUMS_00);
+    if (P > 1) _tile_zero(SUMS_01);
+    if (R > 1) _tile_zero(SUMS_10);
+    if (R > 1 && P > 1) _tile_zero(SUMS_11);
+}
+
+INLINE void store_sums(const int R, const int P, int32_t *sums) {
+    const ptrdiff_t ld = TILE_PANELS * FV_PANEL * (ptrdiff_t)sizeof *sums;
+    _tile_stored(SUMS_00, sums, ld);
+    if (P > 1) _tile_stored(SUMS_01, sums + FV_PANEL, ld);
+    if (R > 1) _tile_stored(SUMS_10, sums + TILE_ROWS * TILE_PANELS * FV_PANEL, ld);
+    if (R > 1 && P > 1) _tile_stored(SUMS_11, sums + TILE_ROWS * TILE_PANELS * FV_PANEL + FV_PANEL, ld);
+}
+
+// Sums of R tiles of rows and P panels over all inputs, `inputs` a step, into `sums`, ending `before` and asking for the
+// weights at `next`, if any, meanwhile.
+INLINE void tiles_block(const int R, const int P, const tile *t, const int8_t *a, const int8_t *w, int32_t inputs,
+                        const int8_t *next, ending_block *before, int32_t *sums) {
+    int32_t steps = t->padded / inputs, turns = (before->rows - before->next + END_ROWS - 1) / END_ROWS;
+    int32_t a_step = (turns + steps - 1) / steps;
+    zero_sums(R, P);
+    for (int32_t step = 0; step < steps; step++, a += inputs, w += inputs * FV_PANEL) {
+        tiles_step(R, P, a, t->a->ld, w, (ptrdiff_t)t->padded * FV_PANEL);
+        if (next) {
+            ask_for((ahead){(const char *)next, P * inputs * FV_PANEL});
+            next += P * inputs * FV_PANEL;
+        }
+        for (int32_t turn = 0; turn < a_step && before->next < before->rows; turn++) FV_SUFFIX(end_some)(t, before);
+    }
+    store_sums(R, P, sums);
+}
+
+// The same in groups, ended at once: `rows` rows from `row` on, of which the first `done` are ended already.
+INLINE void tiles_groups(const int R, const int P, const tile *t, const int8_t *a, const int8_t *w, int32_t inputs, int32_t row,
+                         int32_t rows, int32_t done, int32_t panel, const int8_t *next) {
+    int32_t sums[2][TILE_SUMS] __attribute__((aligned(64)));
+    float totals[TILE_SUMS] __attribute__((aligned(64)));
+    for (int32_t g = 0, first = 0; g < t->groups; g++, first += t->a->group) {
+        int32_t end = g + 1 < t->groups ? first + t->a->group : t->padded;
+        zero_sums(R, P);
+        for (int32_t k = first; k < end; k += inputs) {
+            tiles_step(R, P, a + k, t->a->ld, w + (ptrdiff_t)k * FV_PANEL, (ptrdiff_t)t->padded * FV_PANEL);
+            if (next) {
+                ask_for((ahead){(const char *)next, P * inputs * FV_PANEL});
+                next += P * inputs * FV_PANEL;
+            }
+        }
+        if (g > 0) add_group(P, t, sums[(g - 1) % 2], totals, g - 1, row, rows);
+        store_sums(R, P, sums[g % 2]);
+    }
+    add_group(P, t, sums[(t->groups - 1) % 2], totals, t->groups - 1, row, rows);
     int32_t left = t->outputs - panel * FV_PANEL;
     end_rows(rows - done, t->e, totals + done * TILE_PANELS * FV_PANEL, TILE_PANELS * FV_PANEL, panel * FV_PANEL,
              left < P * FV_PANEL ? left : P * FV_PANEL, row + done, t->out, t->ld_out);
 }
 
-// Whether tiles are worth it for `rows` rows: half a step for each group would be wasted on groups of 32.
+// Inputs of a step: of the last half step of some layers the other half lies behind the rows.
+INLINE int32_t tiles_inputs(const tile *t) { return t->padded % TILE_INPUTS == 0 ? TILE_INPUTS : TILE_INPUTS / 2; }
+
+// Whether tiles are worth it for `rows` rows: not where each group is half a step.
 INLINE int tiles_suit(const tile *t, int32_t rows) {
     return rows >= TILES_FROM && (t->groups == 1 || t->a->group % TILE_INPUTS == 0);
 }
 
 // Rows row ..< last of all panels, in blocks of the same height, the last of which begins among rows that are done.
 INLINE void i8_tiles(const tile *t, const int8_t *panels, int32_t row, int32_t last, int32_t first_panel, int32_t last_panel) {
+    int32_t sums[2][TILE_SUMS] __attribute__((aligned(64)));
     int32_t rows = last - row, blocks = (rows + TILE_BLOCK - 1) / TILE_BLOCK, height = (rows + blocks - 1) / blocks;
-    shape_tiles(height);
+    int32_t inputs = tiles_inputs(t), which = 0;
+    int far = rows < FV_MLP_ROWS && (last_panel - first_panel) * (ptrdiff_t)t->padded * FV_PANEL > TILES_NEAR;
+    ending_block before = {.rows = 0};
+    shape_tiles(height, inputs);
+#define EACH_SHAPE(f, ...)                                                       \
+    (height > TILE_ROWS ? width > 1 ? f(2, 2, __VA_ARGS__) : f(2, 1, __VA_ARGS__) \
+                        : width > 1 ? f(1, 2, __VA_ARGS__) : f(1, 1, __VA_ARGS__))
     for (int32_t panel = first_panel; panel < last_panel; panel += TILE_PANELS) {
+        int32_t width = last_panel - panel < TILE_PANELS ? last_panel - panel : TILE_PANELS;
+        const int8_t *w = panels + panel * (ptrdiff_t)t->padded * FV_PANEL, *following = 0;
+        if (far && panel + 2 * TILE_PANELS <= last_panel) following = w + TILE_PANELS * (ptrdiff_t)t->padded * FV_PANEL;
         for (int32_t next = row; next < last; next += height) {
             int32_t from = next + height <= last ? next : last - height;
-            if (panel + 1 == last_panel) {
-                if (height > TILE_ROWS)
-                    tiles_block(2, 1, t, panels, from, height, next - from, panel);
-                else
-                    tiles_block(1, 1, t, panels, from, height, next - from, panel);
-            } else if (height > TILE_ROWS)
-                tiles_block(2, 2, t, panels, from, height, next - from, panel);
-            else
-                tiles_block(1, 2, t, panels, from, height, next - from, panel);
+            const int8_t *a = t->a->values + from * t->a->ld;
+            if (t->groups > 1) {
+                EACH_SHAPE(tiles_groups, t, a, w, inputs, from, height, next - from, panel, following);
+                following = 0;
+                continue;
+            }
+            EACH_SHAPE(tiles_block, t, a, w, inputs, following, &before, sums[which]);
+            following = 0;
+            before = (ending_block){sums[which], from, height, next - from, panel, width};
+            which = !which;
         }
     }
+    while (before.next < before.rows) FV_SUFFIX(end_some)(t, &before);
     _tile_release();
 }
