@@ -57,5 +57,7 @@ INLINE void i4_dot(const int R, const int P, const int8_t *a, ptrdiff_t ld, cons
     }
 }
 
+#ifndef FV_ACTIVATION_CACHE
 #define FV_ACTIVATION_CACHE (256 * 1024)
+#endif
 #include "i8_vector.h"

@@ -113,16 +113,13 @@ INLINE void store_sums(const int R, const int P, int32_t *sums) {
 // Sums of R tiles of rows and P panels over all inputs, `inputs` a step, into `sums`, ending `before` and asking for the
 // weights at `next`, if any, meanwhile.
 INLINE void tiles_block(const int R, const int P, const tile *t, const int8_t *a, const int8_t *w, int32_t inputs,
-                        const int8_t *next, ending_block *before, int32_t *sums) {
+                        ahead next, ending_block *before, int32_t *sums) {
     int32_t steps = t->padded / inputs, turns = (before->rows - before->next + END_ROWS - 1) / END_ROWS;
     int32_t a_step = (turns + steps - 1) / steps;
     zero_sums(R, P);
     for (int32_t step = 0; step < steps; step++, a += inputs, w += inputs * FV_PANEL) {
         tiles_step(R, P, a, t->a->ld, w, (ptrdiff_t)t->padded * FV_PANEL);
-        if (next) {
-            ask_for((ahead){(const char *)next, P * inputs * FV_PANEL});
-            next += P * inputs * FV_PANEL;
-        }
+        ask_for(part_of(next, step, steps));
         for (int32_t turn = 0; turn < a_step && before->next < before->rows; turn++) FV_SUFFIX(end_some)(t, before);
     }
     store_sums(R, P, sums);
@@ -130,7 +127,7 @@ INLINE void tiles_block(const int R, const int P, const tile *t, const int8_t *a
 
 // The same in groups, ended at once: `rows` rows from `row` on, of which the first `done` are ended already.
 INLINE void tiles_groups(const int R, const int P, const tile *t, const int8_t *a, const int8_t *w, int32_t inputs, int32_t row,
-                         int32_t rows, int32_t done, int32_t panel, const int8_t *next) {
+                         int32_t rows, int32_t done, int32_t panel, ahead next) {
     int32_t sums[2][TILE_SUMS] __attribute__((aligned(64)));
     float totals[TILE_SUMS] __attribute__((aligned(64)));
     for (int32_t g = 0, first = 0; g < t->groups; g++, first += t->a->group) {
@@ -138,11 +135,8 @@ INLINE void tiles_groups(const int R, const int P, const tile *t, const int8_t *
         zero_sums(R, P);
         for (int32_t k = first; k < end; k += inputs) {
             tiles_step(R, P, a + k, t->a->ld, w + (ptrdiff_t)k * FV_PANEL, (ptrdiff_t)t->padded * FV_PANEL);
-            if (next) {
-                ask_for((ahead){(const char *)next, P * inputs * FV_PANEL});
-                next += P * inputs * FV_PANEL;
-            }
         }
+        ask_for(part_of(next, g, t->groups));
         if (g > 0) add_group(P, t, sums[(g - 1) % 2], totals, g - 1, row, rows);
         store_sums(R, P, sums[g % 2]);
     }
@@ -173,18 +167,19 @@ INLINE void i8_tiles(const tile *t, const int8_t *panels, int32_t row, int32_t l
                         : width > 1 ? f(1, 2, __VA_ARGS__) : f(1, 1, __VA_ARGS__))
     for (int32_t panel = first_panel; panel < last_panel; panel += TILE_PANELS) {
         int32_t width = last_panel - panel < TILE_PANELS ? last_panel - panel : TILE_PANELS;
-        const int8_t *w = panels + panel * (ptrdiff_t)t->padded * FV_PANEL, *following = 0;
-        if (far && panel + 2 * TILE_PANELS <= last_panel) following = w + TILE_PANELS * (ptrdiff_t)t->padded * FV_PANEL;
-        for (int32_t next = row; next < last; next += height) {
+        const int8_t *w = panels + panel * (ptrdiff_t)t->padded * FV_PANEL;
+        ptrdiff_t bytes = TILE_PANELS * (ptrdiff_t)t->padded * FV_PANEL;
+        ahead following = {(const char *)w + bytes, far && panel + 2 * TILE_PANELS <= last_panel ? bytes : 0};
+        int32_t block = 0;
+        for (int32_t next = row; next < last; next += height, block++) {
+            ahead part = part_of(following, block, blocks);
             int32_t from = next + height <= last ? next : last - height;
             const int8_t *a = t->a->values + from * t->a->ld;
             if (t->groups > 1) {
-                EACH_SHAPE(tiles_groups, t, a, w, inputs, from, height, next - from, panel, following);
-                following = 0;
+                EACH_SHAPE(tiles_groups, t, a, w, inputs, from, height, next - from, panel, part);
                 continue;
             }
-            EACH_SHAPE(tiles_block, t, a, w, inputs, following, &before, sums[which]);
-            following = 0;
+            EACH_SHAPE(tiles_block, t, a, w, inputs, part, &before, sums[which]);
             before = (ending_block){sums[which], from, height, next - from, panel, width};
             which = !which;
         }

@@ -290,7 +290,11 @@ static void FV_SUFFIX(i8_product)(const fv_i8_rows *a, int32_t rows, const fv_i8
     int32_t padded = fv_quant_columns(w->inputs);
     tile t = {a, fv_quant_groups(a->columns, a->group), padded, w->outputs, e, out, ld_out, largest};
     // Activations that stay in the second-level cache while all panels pass them.
-    int32_t at_once = t.groups > 1 ? I8_GROUP_ROWS : I8_ROWS, block = FV_ACTIVATION_CACHE / padded / at_once * at_once;
+    int32_t at_once = t.groups > 1 ? I8_GROUP_ROWS : I8_ROWS;
+#ifdef FV_TILES
+    if (tiles_suit(&t, rows)) at_once = TILE_BLOCK;
+#endif
+    int32_t block = FV_ACTIVATION_CACHE / padded / at_once * at_once;
     if (block < at_once) block = at_once;
     for (int32_t row = 0; row < rows; row += block) {
         int32_t last = rows - row < block ? rows : row + block, panel = first_panel;
