@@ -7,6 +7,7 @@
 #define FV_NAME "amx"
 #define FV_SUFFIX(name) name##__amx
 #define FV_TILES
+#define FV_ATTENTION fv_bf16_attention__amx
 #define FV_ACTIVATION_CACHE (640 * 1024) // the second-level cache has 2 MB wherever there are tiles
 #include "i8_avx512.h"
 #pragma clang attribute pop

@@ -11,6 +11,10 @@ extern const fv_quant_kernels fv_quant_kernels__amx;
 extern const fv_quant_kernels fv_quant_kernels__neon;
 extern const fv_quant_kernels fv_quant_kernels__neon_i8mm;
 
+// fv_quant_kernels.attention of AMX.
+void fv_bf16_attention__amx(const fv_attention *a, const float *query, const float *key, const float *value, float *out,
+                            float *scratch);
+
 // Quantizes one group of `count` values into `padded` bytes, whatever the values are; the vector kernels call
 // it for groups that hold a magnitude above FV_LARGEST, an infinity or NaN.
 void fv_i8_quantize_group(const float *x, int32_t count, int32_t padded, int8_t *values, float *scale, int32_t *sum);

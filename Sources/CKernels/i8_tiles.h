@@ -159,7 +159,7 @@ INLINE void i8_tiles(const tile *t, const int8_t *panels, int32_t row, int32_t l
     int32_t sums[2][TILE_SUMS] __attribute__((aligned(64)));
     int32_t rows = last - row, blocks = (rows + TILE_BLOCK - 1) / TILE_BLOCK, height = (rows + blocks - 1) / blocks;
     int32_t inputs = tiles_inputs(t), which = 0;
-    int far = rows < FV_MLP_ROWS && (last_panel - first_panel) * (ptrdiff_t)t->padded * FV_PANEL > TILES_NEAR;
+    int32_t all = fv_quant_panels(t->outputs), far = all * (ptrdiff_t)t->padded * FV_PANEL > TILES_NEAR;
     ending_block before = {.rows = 0};
     shape_tiles(height, inputs);
 #define EACH_SHAPE(f, ...)                                                       \
@@ -169,7 +169,7 @@ INLINE void i8_tiles(const tile *t, const int8_t *panels, int32_t row, int32_t l
         int32_t width = last_panel - panel < TILE_PANELS ? last_panel - panel : TILE_PANELS;
         const int8_t *w = panels + panel * (ptrdiff_t)t->padded * FV_PANEL;
         ptrdiff_t bytes = TILE_PANELS * (ptrdiff_t)t->padded * FV_PANEL;
-        ahead following = {(const char *)w + bytes, far && panel + 2 * TILE_PANELS <= last_panel ? bytes : 0};
+        ahead following = {(const char *)w + bytes, far && panel + 2 * TILE_PANELS <= all ? bytes : 0};
         int32_t block = 0;
         for (int32_t next = row; next < last; next += height, block++) {
             ahead part = part_of(following, block, blocks);

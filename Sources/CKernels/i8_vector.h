@@ -365,4 +365,7 @@ const fv_quant_kernels FV_SUFFIX(fv_quant_kernels) = {
     .i8_gemm = FV_SUFFIX(i8_gemm),
     .i8_mlp = FV_SUFFIX(i8_mlp),
     .i4_gemm = FV_SUFFIX(i4_gemm),
+#ifdef FV_ATTENTION
+    .attention = FV_ATTENTION,
+#endif
 };

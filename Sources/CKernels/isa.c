@@ -42,6 +42,7 @@ bool fv_isa_supported(fv_isa isa) {
                __builtin_cpu_supports("avx512vnni");
     case FV_ISA_AMX:
         return fv_isa_supported(FV_ISA_AVX512) && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-int8") &&
+               __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("avx512bf16") &&
                tiles_are_allowed();
 #elif defined(__aarch64__) && defined(__linux__)
     case FV_ISA_NEON:

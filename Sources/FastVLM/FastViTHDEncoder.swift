@@ -152,7 +152,8 @@ final class FastViTHDEncoder {
         compute.layerNorm(
             x.pixels, weight: weights.normWeight, bias: weights.normBias, epsilon: FastViTHD.epsilon, into: attended)
         compute.linear(attended, weights.qkv, into: projected)
-        compute.selfAttention(projected, headDim: model.headDim, into: attended)
+        compute.selfAttention(
+            projected, headDim: model.headDim, mayRound: weights.qkv.element.isQuantized, into: attended)
         compute.linear(attended, weights.projection, into: out.pixels, ending: LinearEnding(residual: x.pixels))
     }
 }

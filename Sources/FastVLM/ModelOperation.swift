@@ -63,7 +63,8 @@ extension FastVLMModel {
                 list.append(Self.product("\(name) qkv", rows: rows, [attention.qkv], count: blocks))
                 list.append(
                     Self.attention(
-                        "\(name) attention", rows: rows, width: width, headDim: encoder.headDim, count: blocks))
+                        "\(name) attention", rows: rows, width: width, headDim: encoder.headDim,
+                        mayRound: attention.qkv.element.isQuantized, count: blocks))
                 list.append(Self.product("\(name) projection", rows: rows, [attention.projection], count: blocks))
             }
             list.append(Self.convFFN("\(name) ConvFFN", side: side, block.ffn, count: blocks))
@@ -81,7 +82,10 @@ extension FastVLMModel {
             let layers = decoder.layers.count
             list.append(
                 Self.product("\(name) q, k, v", rows: rows, [layer.query, layer.key, layer.value], count: layers))
-            list.append(Self.causal("\(name) attention", rows: rows, context: context, text, count: layers))
+            list.append(
+                Self.causal(
+                    "\(name) attention", rows: rows, context: context, text, mayRound: layer.key.element.isQuantized,
+                    count: layers))
             list.append(Self.product("\(name) output", rows: rows, [layer.output], count: layers))
             list.append(Self.product("\(name) gate, up", rows: rows, [layer.gate, layer.up], count: layers))
             list.append(Self.product("\(name) down", rows: rows, [layer.down], count: layers))
@@ -138,18 +142,20 @@ extension FastVLMModel {
             run: { $0.convFFN(x, weights, into: map, hidden: hidden) })
     }
 
-    private static func attention(_ name: String, rows: Int, width: Int, headDim: Int, count: Int) -> ModelOperation {
+    private static func attention(_ name: String, rows: Int, width: Int, headDim: Int, mayRound: Bool, count: Int)
+        -> ModelOperation
+    {
         let qkv = noise(rows: rows, columns: 3 * width)
         let out = Matrix(rows: rows, columns: width)
         return ModelOperation(
             name: name, kind: .attention, size: "\(rows) x \(rows), \(width / headDim) heads of \(headDim)",
             element: nil,
             multiplyAdds: 2 * rows * rows * width, count: count,
-            run: { $0.selfAttention(qkv, headDim: headDim, into: out) })
+            run: { $0.selfAttention(qkv, headDim: headDim, mayRound: mayRound, into: out) })
     }
 
     private static func causal(
-        _ name: String, rows: Int, context: Int, _ text: ModelConfiguration.Text, count: Int
+        _ name: String, rows: Int, context: Int, _ text: ModelConfiguration.Text, mayRound: Bool, count: Int
     ) -> ModelOperation {
         let query = noise(rows: rows, columns: text.queryWidth)
         let keys = noise(rows: context + rows, columns: text.keyValueWidth)
@@ -160,7 +166,10 @@ extension FastVLMModel {
             name: name, kind: .attention,
             size: "\(rows) x \(context + rows), \(text.headCount) heads of \(text.headDim)",
             element: nil, multiplyAdds: 2 * pairs * text.queryWidth, count: count,
-            run: { $0.causalAttention(query, keys: keys, values: values, headDim: text.headDim, into: out) })
+            run: {
+                $0.causalAttention(
+                    query, keys: keys, values: values, headDim: text.headDim, mayRound: mayRound, into: out)
+            })
     }
 
     private static func noise(side: Int, channels: Int) -> FeatureMap {

@@ -87,12 +87,12 @@ final class Qwen2Decoder {
             compute.rope(key, angles: angles, firstPosition: start, headDim: text.headDim)
             compute.causalAttention(
                 query, keys: cache.keys(index, all), values: cache.values(index, all), headDim: text.headDim,
-                into: attended)
+                mayRound: layer.key.element.isQuantized, into: attended)
             compute.linear(attended, layer.output, into: middle, ending: LinearEnding(residual: x))
-            compute.linear(
+            compute.gatedMLP(
                 rmsNorm: middle, weight: layer.mlpNorm, epsilon: epsilon, through: normed.rows(wanted),
-                [LinearTask(layer.gate, into: gate), LinearTask(layer.up, into: up)])
-            compute.linear(gated: gate, up, LinearTask(layer.down, into: x, ending: LinearEnding(residual: middle)))
+                gate: LinearTask(layer.gate, into: gate), up: LinearTask(layer.up, into: up),
+                LinearTask(layer.down, into: x, ending: LinearEnding(residual: middle)))
         }
         cache.advance(count)
         let last = normed.rows(0..<1)

@@ -2,8 +2,8 @@ internal import CKernels
 
 /// A linear layer of quantized weights on its way into a matrix.
 public struct LinearTask {
-    let weights: LinearWeights
-    let out: Matrix
+    public let weights: LinearWeights
+    public let out: Matrix
     let ending: LinearEnding
 
     public init(_ weights: LinearWeights, into out: Matrix, ending: LinearEnding = .init()) {
@@ -24,44 +24,62 @@ extension Compute {
     /// The same after `prepare` has filled `x`: it is called for some rows at a time on the thread that quantizes them.
     func linear(_ x: Matrix, _ tasks: [LinearTask], prepare: (Range<Int>) -> Void) {
         guard !tasks.isEmpty, x.rows > 0 else { return }
-        let grain = max(1, 16384 / max(x.columns, 1))
         guard tasks.allSatisfy({ $0.weights.element.isQuantized }) else {
-            split(x.rows, grain: grain) { rows, _ in prepare(rows) }
+            split(x.rows, grain: max(1, 16384 / max(x.columns, 1))) { rows, _ in prepare(rows) }
             for task in tasks { linear(x, task.weights, into: task.out, ending: task.ending) }
             return
         }
         let shape = QuantizedRows.Shape(columns: x.columns, for: tasks.lazy.map(\.weights))
-        let quantized = sharedRows.reserve(rows: x.rows, shape)
-        split(x.rows, grain: grain) { rows, _ in
+        let quantized = quantize(x, shape, into: &sharedRows, prepare)
+        multiply(quantized, rows: x.rows, tasks)
+    }
+
+    /// The rows of `x`, which `prepare` fills, as 8-bit numbers, valid until `memory` is used again.
+    func quantize(
+        _ x: Matrix, _ shape: QuantizedRows.Shape, into memory: inout QuantizedRows, _ prepare: (Range<Int>) -> Void
+    ) -> QuantizedRows.View {
+        let quantized = memory.reserve(rows: x.rows, shape)
+        split(x.rows, grain: max(1, 16384 / max(x.columns, 1))) { rows, _ in
             prepare(rows)
             var view = quantized.rows(from: rows.lowerBound)
             quantKernels.quantize_rows(x.base(row: rows.lowerBound), x.columns, Int32(rows.count), &view)
         }
-        let pieces = tasks.flatMap { pieces(of: $0, rows: x.rows) }
+        return quantized
+    }
+
+    /// All outputs of several linear layers on the same `rows` rows, shared out in one loop.
+    func multiply(_ x: QuantizedRows.View, rows: Int, _ tasks: [LinearTask]) {
+        let pieces = tasks.indices.flatMap { index in
+            self.pieces(of: tasks[index], x.shape, rows: rows).map { (task: index, rows: $0.rows, panels: $0.panels) }
+        }
         pool.loop(pieces.count) { index, _ in
             let piece = pieces[index]
-            multiply(quantized, rows: piece.rows, tasks: tasks[piece.task], panels: piece.panels)
+            let task = tasks[piece.task]
+            multiply(
+                x, rows: piece.rows, task.weights, task.ending, panels: piece.panels,
+                into: task.out.base(row: piece.rows.lowerBound), columns: task.out.columns)
         }
+    }
 
-        func pieces(of task: LinearTask, rows: Int) -> [(task: Int, rows: Range<Int>, panels: Range<Int>)] {
-            precondition(
-                task.weights.inputs == x.columns && task.out.columns == task.weights.outputs && task.out.rows == rows,
-                "linear shapes")
-            let index = tasks.firstIndex { $0.out.base == task.out.base } ?? 0
-            let panels = Int(fv_quant_panels(Int32(task.weights.outputs)))
-            // A piece's activations should stay in a core's second-level cache, its weights pass through once.
-            let rowsAtOnce = max(8, 384 * 1024 / max(shape.stride, 1))
-            let rowPieces = (rows + rowsAtOnce - 1) / rowsAtOnce
-            // Long loops over memory want few, long pieces; several a thread still even out what holds one up.
-            let wanted = max(1, pool.threads * 4 / rowPieces)
-            let panelPieces = max(1, min(panels, min(wanted, panels * shape.stride * 16 / (32 * 1024))))
-            return (0..<rowPieces).flatMap { row in
-                (0..<panelPieces).map { panel in
-                    (
-                        index, rows * row / rowPieces..<rows * (row + 1) / rowPieces,
-                        panels * panel / panelPieces..<panels * (panel + 1) / panelPieces
-                    )
-                }
+    private func pieces(
+        of task: LinearTask, _ shape: QuantizedRows.Shape, rows: Int
+    ) -> [(rows: Range<Int>, panels: Range<Int>)] {
+        precondition(
+            task.weights.inputs == shape.columns && task.out.columns == task.weights.outputs && task.out.rows == rows,
+            "linear shapes")
+        let panels = Int(fv_quant_panels(Int32(task.weights.outputs)))
+        // A piece's activations should stay in a core's second-level cache, its weights pass through once.
+        let rowsAtOnce = max(8, 384 * 1024 / max(shape.stride, 1))
+        let rowPieces = (rows + rowsAtOnce - 1) / rowsAtOnce
+        // Long loops over memory want few, long pieces; several a thread still even out what holds one up.
+        let wanted = max(1, pool.threads * 4 / rowPieces)
+        let panelPieces = max(1, min(panels, min(wanted, panels * shape.stride * 16 / (32 * 1024))))
+        return (0..<rowPieces).flatMap { row in
+            (0..<panelPieces).map { panel in
+                (
+                    rows * row / rowPieces..<rows * (row + 1) / rowPieces,
+                    panels * panel / panelPieces..<panels * (panel + 1) / panelPieces
+                )
             }
         }
     }
@@ -74,8 +92,8 @@ extension Compute {
         var view = quantized.rows(from: 0)
         quantKernels.quantize_rows(x.base, x.columns, Int32(x.rows), &view)
         multiply(
-            quantized, rows: 0..<x.rows, tasks: LinearTask(weights, into: out, ending: ending),
-            panels: 0..<Int(fv_quant_panels(Int32(weights.outputs))))
+            quantized, rows: 0..<x.rows, weights, ending, panels: 0..<Int(fv_quant_panels(Int32(weights.outputs))),
+            into: out.base, columns: out.columns)
     }
 
     /// ``convFFN`` with 8-bit weights, by bands of rows: the convolution's rows, some at a time, become 8-bit numbers while
@@ -133,11 +151,15 @@ extension Compute {
         }
     }
 
-    private func multiply(_ x: QuantizedRows.View, rows: Range<Int>, tasks task: LinearTask, panels: Range<Int>) {
-        let weights = task.weights
-        let out = task.out.base(row: rows.lowerBound)
-        let columns = task.out.columns
-        let ending = LinearEnding(gelu: task.ending.gelu, residual: task.ending.residual?.rows(rows))
+    /// The outputs of `panels`, of the rows `rows`, into `out`, whose rows are `columns` apart.
+    ///
+    /// Unsafe: kernels count outputs from the first on, whichever panels they compute, and touch no others: where `out` has
+    /// only those of `panels`, it points as far before them.
+    func multiply(
+        _ x: QuantizedRows.View, rows: Range<Int>, _ weights: LinearWeights, _ ending: LinearEnding, panels: Range<Int>,
+        into out: UnsafeMutablePointer<Float>, columns: Int
+    ) {
+        let ending = LinearEnding(gelu: ending.gelu, residual: ending.residual?.rows(rows))
         let (first, last) = (Int32(panels.lowerBound), Int32(panels.upperBound))
         withEnding(weights, ending, columns: columns) { end in
             var view = x.rows(from: rows.lowerBound)

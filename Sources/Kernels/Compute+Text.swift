@@ -4,11 +4,7 @@ extension Compute {
     /// `out = x / sqrt(mean(x^2) + epsilon) * weight` over each row.
     public func rmsNorm(_ x: Matrix, weight: [Float], epsilon: Float, into out: Matrix) {
         precondition(weight.count == x.columns && out.columns == x.columns && out.rows == x.rows, "RMSNorm shapes")
-        split(x.rows, grain: 16) { rows, _ in
-            kernels.rms_norm(
-                x.rows(rows).base, x.columns, weight, epsilon, out.rows(rows).base, out.columns, Int32(rows.count),
-                Int32(x.columns))
-        }
+        split(x.rows, grain: 16) { rows, _ in rmsNorm(x, rows: rows, weight: weight, epsilon: epsilon, into: out) }
     }
 
     /// Runs several linear layers on `rmsNorm(x)`, which is written to `normed`.
@@ -17,11 +13,14 @@ extension Compute {
     ) {
         precondition(
             weight.count == x.columns && normed.columns == x.columns && normed.rows == x.rows, "RMSNorm shapes")
-        linear(normed, tasks) { rows in
-            kernels.rms_norm(
-                x.base(row: rows.lowerBound), x.columns, weight, epsilon, normed.base(row: rows.lowerBound),
-                normed.columns, Int32(rows.count), Int32(x.columns))
-        }
+        linear(normed, tasks) { rows in rmsNorm(x, rows: rows, weight: weight, epsilon: epsilon, into: normed) }
+    }
+
+    /// ``rmsNorm(_:weight:epsilon:into:)`` of some rows, on the calling thread.
+    func rmsNorm(_ x: Matrix, rows: Range<Int>, weight: [Float], epsilon: Float, into out: Matrix) {
+        kernels.rms_norm(
+            x.base(row: rows.lowerBound), x.columns, weight, epsilon, out.base(row: rows.lowerBound), out.columns,
+            Int32(rows.count), Int32(x.columns))
     }
 
     /// Runs a linear layer on `silu(gate) * up`, elementwise, which takes the place of `gate`.
@@ -52,7 +51,11 @@ extension Compute {
 
     /// Grouped-query causal attention: `query` `[rows, heads * headDim]` of the last rows of the sequence over
     /// `keys` and `values` `[length, keyValueHeads * headDim]`, into `out` `[rows, heads * headDim]`.
-    public func causalAttention(_ query: Matrix, keys: Matrix, values: Matrix, headDim: Int, into out: Matrix) {
+    ///
+    /// - Parameter mayRound: Whether factors may be rounded to bfloat16 where that is faster: beside quantized products.
+    public func causalAttention(
+        _ query: Matrix, keys: Matrix, values: Matrix, headDim: Int, mayRound: Bool, into out: Matrix
+    ) {
         let heads = query.columns / headDim
         let keyValueHeads = keys.columns / headDim
         precondition(
@@ -60,6 +63,7 @@ extension Compute {
         // Long prompts are cut by queries too, so that few heads still keep all threads busy.
         let pieces = max(1, min(query.rows / 64, (pool.threads * 2 + heads - 1) / heads))
         let memory = scratch(fv_attention_scratch(Int32(keys.rows), Int32(headDim)))
+        let attend = attention(mayRound: mayRound)
         pool.loop(heads * pieces) { index, worker in
             let head = index / pieces
             let piece = index % pieces
@@ -70,7 +74,7 @@ extension Compute {
                 first_visible: Int32(before + 1), scale: 1 / Float(headDim).squareRoot(), ld_query: query.columns,
                 ld_key: keys.columns, ld_value: values.columns, ld_out: out.columns)
             let shared = head / (heads / keyValueHeads) * headDim
-            kernels.attention(
+            attend(
                 &shape, query.base(row: rows.lowerBound) + head * headDim, keys.base + shared, values.base + shared,
                 out.base(row: rows.lowerBound) + head * headDim, memory[worker].base)
         }

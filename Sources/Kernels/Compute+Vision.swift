@@ -165,11 +165,14 @@ extension Compute {
 
     /// Attention of all pixels to all pixels: `qkv` `[pixels, 3 * channels]` (queries, keys, values, each by
     /// heads) into `out` `[pixels, channels]`.
-    public func selfAttention(_ qkv: Matrix, headDim: Int, into out: Matrix) {
+    ///
+    /// - Parameter mayRound: Whether factors may be rounded to bfloat16 where that is faster: beside quantized products.
+    public func selfAttention(_ qkv: Matrix, headDim: Int, mayRound: Bool, into out: Matrix) {
         let channels = out.columns
         precondition(qkv.columns == 3 * channels && channels % headDim == 0 && qkv.rows == out.rows, "attention shapes")
         let memory = scratch(fv_attention_scratch(Int32(qkv.rows), Int32(headDim)))
         let heads = channels / headDim
+        let attend = attention(mayRound: mayRound)
         pool.loop(heads) { head, worker in
             var shape = fv_attention(
                 queries: Int32(qkv.rows), keys: Int32(qkv.rows), head_dim: Int32(headDim),
@@ -178,7 +181,7 @@ extension Compute {
                 ld_value: qkv.columns,
                 ld_out: channels)
             let query = qkv.base + head * headDim
-            kernels.attention(
+            attend(
                 &shape, query, query + channels, query + 2 * channels, out.base + head * headDim, memory[worker].base)
         }
     }

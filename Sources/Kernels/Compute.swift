@@ -27,6 +27,8 @@ public final class Compute {
     private var scratch: [FloatStorage]
     /// Quantized activations that all threads read.
     var sharedRows = QuantizedRows()
+    /// The same between the layers of a gated MLP.
+    var sharedHidden = QuantizedRows()
     /// Quantized activations of each thread's own tile.
     private var ownRows: [QuantizedRows]
 
@@ -53,6 +55,17 @@ public final class Compute {
         self.blas = try BLAS.shared()
         self.scratch = (0..<pool.threads).map { _ in FloatStorage(count: 0) }
         self.ownRows = (0..<pool.threads).map { _ in QuantizedRows() }
+    }
+
+    typealias AttentionKernel =
+        @convention(c) (
+            UnsafePointer<fv_attention>?, UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafePointer<Float>?,
+            UnsafeMutablePointer<Float>?, UnsafeMutablePointer<Float>?
+        ) -> Void
+
+    /// Attention in float32, or, where factors may be rounded, in whatever is fastest here.
+    func attention(mayRound: Bool) -> AttentionKernel {
+        (mayRound ? quantKernels.attention : nil) ?? kernels.attention
     }
 
     /// Scratch of at least `count` floats for each thread; its content is lost at the next call.

@@ -24,6 +24,15 @@ struct QuantizedRows {
             }
             groups = Int(fv_quant_groups(Int32(columns), Int32(group)))
         }
+
+        /// `columns` columns, in whole groups, of rows of `whole`.
+        init(part columns: Int, of whole: Shape) {
+            precondition(columns.isMultiple(of: whole.group), "a part of a group")
+            self.columns = columns
+            group = whole.group
+            groups = columns / whole.group
+            stride = columns
+        }
     }
 
     /// Room for `rows` rows of `shape`; what was there is lost.

@@ -5,38 +5,11 @@ import Testing
 @Suite struct LinearTaskTests {
     private static let inputs = 256
 
-    /// 32 outputs of random weights, kept as 8 or 4 bits.
-    private struct Layer {
-        let floats: [Float]
-        let weights: LinearWeights
-
-        init(_ element: WeightElement, numbers: inout Numbers) {
-            let values = numbers.floats(32 * LinearTaskTests.inputs)
-            let panels = [values.prefix(values.count / 2), values.suffix(values.count / 2)]
-            floats = values
-            func memory(_ bytes: [UInt8]) -> AlignedMemory {
-                AlignedMemory(byteCount: bytes.count) { $0.copyBytes(from: bytes) }
-            }
-            if element == .int8 {
-                let packed = panels.map { WeightPacking.int8Panel($0, inputs: LinearTaskTests.inputs) }
-                weights = LinearWeights(
-                    memory(packed.flatMap { $0.values.map { UInt8(bitPattern: $0) } }), element: .int8, outputs: 32,
-                    inputs: LinearTaskTests.inputs, scale: packed.flatMap(\.scales))
-            } else {
-                let packed = panels.map { WeightPacking.int4Panel($0, inputs: LinearTaskTests.inputs) }
-                let scales = packed.flatMap { $0.scales.flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] } }
-                weights = LinearWeights(
-                    memory(packed.flatMap(\.nibbles)), groupScales: memory(scales), element: .int4, outputs: 32,
-                    inputs: LinearTaskTests.inputs)
-            }
-        }
-    }
-
     /// A decoder of 4 bits keeps its sensitive layers in 8: they take the input as the 4-bit ones do.
     @Test func layersOfEightAndOfFourBitsShareTheirInput() throws {
         var numbers = Numbers(seed: 26)
-        let four = Layer(.int4, numbers: &numbers)
-        let eight = Layer(.int8, numbers: &numbers)
+        let four = PackedLayer(.int4, outputs: 32, inputs: Self.inputs, numbers: &numbers)
+        let eight = PackedLayer(.int8, outputs: 32, inputs: Self.inputs, numbers: &numbers)
         var coarse = eight.weights
         coarse.activationGroup = 128
         let x = Matrix(rows: 3, columns: Self.inputs)

@@ -171,6 +171,44 @@ import Testing
         }
     }
 
+    /// Tables whose attention rounds its factors.
+    static var roundingTables: [fv_quant_kernels] { tables.filter { $0.attention != nil } }
+
+    @Test(
+        .enabled(if: !roundingTables.isEmpty, "no kernels here round in attention"), arguments: [32, 40, 64, 96, 128])
+    func attentionThatRoundsIsNearTheOneInFloat32(headDim: Int) throws {
+        let reference = try #require(fv_f32_kernels_for(FV_ISA_SCALAR)).pointee
+        var numbers = Numbers(seed: UInt64(headDim) + 78)
+        for (queries, keys) in [(1, 20), (15, 15), (16, 16), (17, 40), (32, 32), (33, 257), (64, 64), (100, 300)] {
+            // Rows lie apart by more than they are wide; a few weights are nearly all of a sum, or none.
+            let apart = headDim + 3
+            for scale in [Float(1), 8] {
+                let query = numbers.floats(queries * apart, scale: scale)
+                let key = numbers.floats(keys * apart)
+                let value = numbers.floats(keys * apart)
+                for firstVisible in [keys, keys - queries + 1] {
+                    var shape = fv_attention(
+                        queries: Int32(queries), keys: Int32(keys), head_dim: Int32(headDim),
+                        first_visible: Int32(firstVisible), scale: 1 / Float(headDim).squareRoot(), ld_query: apart,
+                        ld_key: apart, ld_value: apart, ld_out: headDim)
+                    var scratch = [Float](repeating: .nan, count: fv_attention_scratch(Int32(keys), Int32(headDim)))
+                    var expected = Guarded(queries * headDim)
+                    expected.write { reference.attention(&shape, query, key, value, $0, &scratch) }
+                    let largest = expected.values.reduce(0) { max($0, abs($1)) }
+                    for table in Self.roundingTables {
+                        scratch = [Float](repeating: .nan, count: scratch.count)
+                        var got = Guarded(queries * headDim)
+                        got.write { table.attention(&shape, query, key, value, $0, &scratch) }
+                        let worst = zip(got.values, expected.values).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
+                        #expect(
+                            worst <= 1e-2 * largest && got.isIntact && got.values.allSatisfy(\.isFinite),
+                            "\(Self.name(table)) \(queries) x \(keys) from \(firstVisible): \(worst) of \(largest)")
+                    }
+                }
+            }
+        }
+    }
+
     @Test func noSumOverflows() {
         let inputs = Int(FV_QUANT_MAX_INPUTS)
         let values = [Int8](repeating: 127, count: inputs) + [Int8](repeating: -127, count: inputs)

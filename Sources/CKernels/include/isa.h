@@ -9,7 +9,7 @@ typedef enum fv_isa {
     FV_ISA_SCALAR = 0,
     FV_ISA_AVX2,     // AVX2, FMA, F16C
     FV_ISA_AVX512,   // AVX-512 F, BW, DQ, VL and VNNI
-    FV_ISA_AMX,      // ... and tiles of 8-bit numbers
+    FV_ISA_AMX,      // ... and BF16, with AMX INT8 and BF16
     FV_ISA_NEON,     // ARMv8.2 with dot product
     FV_ISA_NEON_I8MM // ... and the 8-bit matrix product
 } fv_isa;
