@@ -182,7 +182,7 @@ import Testing
         for (queries, keys) in [(1, 20), (15, 15), (16, 16), (17, 40), (32, 32), (33, 257), (64, 64), (100, 300)] {
             // Rows lie apart by more than they are wide; a few weights are nearly all of a sum, or none.
             let apart = headDim + 3
-            for scale in [Float(1), 8] {
+            for scale in [Float(1), 8, 64] {
                 let query = numbers.floats(queries * apart, scale: scale)
                 let key = numbers.floats(keys * apart)
                 let value = numbers.floats(keys * apart)
