@@ -156,16 +156,17 @@ static void rows_of_floats(const char *table_name, const fv_f32_kernels *tested)
     }
 }
 
-static void attention(const char *table_name, const fv_f32_kernels *tested) {
+static void attention(const char *table_name, const fv_f32_kernels *tested, float tolerance) {
     const fv_f32_kernels *reference = fv_f32_kernels_for(FV_ISA_SCALAR);
-    static const int32_t shapes[][3] = {{1, 1, 8}, {1, 37, 32}, {5, 5, 64}, {6, 64, 40}, {9, 130, 16}, {33, 257, 128}};
-    for (int s = 0; s < 6; s++)
+    static const int32_t shapes[][3] = {{1, 1, 8},     {1, 37, 32},    {5, 5, 64},   {6, 64, 40}, {9, 130, 16},
+                                        {33, 257, 128}, {100, 300, 64}, {16, 40, 32}, {64, 64, 96}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (int causal = 0; causal < 2; causal++) {
             int32_t queries = shapes[s][0], keys = shapes[s][1], dim = shapes[s][2];
             float *q = numbers(queries * dim, 3), *k = numbers(keys * dim, 1), *v = numbers(keys * dim, 1);
             fv_attention a = {queries, keys, dim, causal ? keys - queries + 1 : keys, 0.3f, dim, dim, dim, dim};
             float *scratch = malloc(4 * (size_t)fv_attention_scratch(keys, dim));
-            AGREE(fv_f32_kernels, tested, reference, queries * dim, 5e-6f, "attention",
+            AGREE(fv_f32_kernels, tested, reference, queries * dim, tolerance, "attention",
                   table->attention(&a, q, k, v, out, scratch));
             free(scratch), free(q), free(k), free(v);
         }
@@ -294,7 +295,7 @@ int main(void) {
         const fv_f32_kernels *table = fv_f32_kernels_for((fv_isa)isa);
         const char *name = fv_isa_name((fv_isa)isa);
         int before = failures;
-        convolutions(name, table), rows_of_floats(name, table), attention(name, table);
+        convolutions(name, table), rows_of_floats(name, table), attention(name, table, 5e-6f);
         printf("float32 %s: %s\n", name, failures == before ? "agrees" : "disagrees");
     }
     for (int32_t i = 1; fv_quant_kernels_at(i); i++) {
@@ -308,6 +309,11 @@ int main(void) {
         products(table->name, table, 3, 1000, 896);
         for (int w = 0; w < WIDTHS; w++) two_layers(table, 1 + w * 7, widths[(w * 5 + 3) % WIDTHS], widths[w], widths[(w * 3 + 1) % WIDTHS]);
         extremes(table->name, table);
+        if (table->attention) {
+            fv_f32_kernels rounding = *fv_f32_kernels_for(FV_ISA_SCALAR);
+            rounding.attention = table->attention;
+            attention(table->name, &rounding, 1e-2f);
+        }
         printf("quantized %s: %s\n", table->name, failures == before ? "agrees" : "disagrees");
     }
     printf("%d checks, %d failures\n", checks, failures);
