@@ -52,9 +52,9 @@ public struct Picture: Sendable {
 /// Samples that C allocated, with `FV_IMAGE_SLACK` readable bytes after them.
 final class PixelStorage: Sendable {
     // Unsafe: the samples lie where C put them, without a copy.
-    // Invariant of nonisolated(unsafe): the decoder has written them before it hands them over, nobody does after that, and
+    // Invariant: the decoder has written them before it hands them over, nobody does after that, and
     // they are freed in `deinit`, after the last thread has let go. Nobody has to take turns to read them.
-    nonisolated(unsafe) let base: UnsafePointer<UInt8>  // Invariant: never written again once it is here.
+    nonisolated(unsafe) let base: UnsafePointer<UInt8>
     let count: Int
 
     /// Takes over `base`, which `fv_pixels_allocate(count)` gave.

@@ -1,9 +1,9 @@
 /// Memory aligned to 64 bytes, written once when it is made.
 public final class AlignedMemory: StoredWeights {
     // Unsafe: Swift's arrays are not aligned so, and their elements have no lasting address.
-    // Invariant of nonisolated(unsafe): what is there is written in `init` only, before any other thread can know of it, and
+    // Invariant: what is there is written in `init` only, before any other thread can know of it, and
     // freed in `deinit`, after the last one has let go. Nobody has to take turns to read it.
-    public nonisolated(unsafe) let baseAddress: UnsafeRawPointer  // Invariant: written in `init` only.
+    public nonisolated(unsafe) let baseAddress: UnsafeRawPointer
     private let count: Int
 
     /// - Parameter fill: Writes all `byteCount` bytes.

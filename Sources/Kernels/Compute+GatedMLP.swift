@@ -32,6 +32,8 @@ extension Compute {
     /// many.
     private static var columnsAtOnce: Int { 128 }
 
+    /// Few rows take as long as the weights' way from memory, which long loops over one layer shorten; their values stay in
+    /// cache anyway.
     private func isWorthFusing(rows: Int, gate: LinearWeights, up: LinearWeights, down: LinearWeights) -> Bool {
         let shape = QuantizedRows.Shape(columns: down.inputs, for: CollectionOfOne(down))
         return rows > 64 && gate.element.isQuantized && up.element.isQuantized && down.element.isQuantized

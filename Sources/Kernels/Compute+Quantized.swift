@@ -2,8 +2,8 @@ internal import CKernels
 
 /// A linear layer of quantized weights on its way into a matrix.
 public struct LinearTask {
-    public let weights: LinearWeights
-    public let out: Matrix
+    let weights: LinearWeights
+    let out: Matrix
     let ending: LinearEnding
 
     public init(_ weights: LinearWeights, into out: Matrix, ending: LinearEnding = .init()) {

@@ -5,9 +5,9 @@ public final class ThreadPool: Sendable {
     /// The threads that a loop runs on, the caller's included.
     public let threads: Int
     // Unsafe: the pool is C's.
-    // Invariant of nonisolated(unsafe): what is behind it takes one loop at a time under a lock of its own, is made in `init`
+    // Invariant: what is behind it takes one loop at a time under a lock of its own, is made in `init`
     // and ends in `deinit`, after the last thread has let go.
-    private nonisolated(unsafe) let pool: OpaquePointer  // Invariant: what is behind it has a lock of its own.
+    private nonisolated(unsafe) let pool: OpaquePointer
 
     /// Starts `threads - 1` threads. Throws ``KernelError`` where the system refuses them.
     public init(threads: Int) throws(KernelError) {

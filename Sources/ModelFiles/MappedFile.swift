@@ -16,9 +16,9 @@ public final class MappedFile: Sendable {
 
     /// The first byte.
     // Unsafe: the mapping itself, `byteCount` bytes.
-    // Invariant of nonisolated(unsafe): the mapping is read-only, made in `init` before any other thread can know of it, and
+    // Invariant: the mapping is read-only, made in `init` before any other thread can know of it, and
     // unmapped in `deinit`, after the last one has let go. Nobody has to take turns to read it.
-    nonisolated(unsafe) let start: UnsafeRawPointer  // Invariant: mapped read-only for as long as this object lives.
+    nonisolated(unsafe) let start: UnsafeRawPointer
 
     /// How a part of the file is about to be read; a hint to the kernel.
     public enum Access: Sendable {

@@ -5,7 +5,7 @@ import Glibc
 ///
 /// One thread runs the targets; what other threads allocate meanwhile is counted as theirs.
 enum HeldMemory {
-    // Invariant of nonisolated(unsafe): only the one thread that runs the targets reads and writes these. Allocations call
+    // Invariant: only the one thread that runs the targets reads and writes these. Allocations call
     // back, where a lock or an actor, which may allocate, has no place.
     nonisolated(unsafe) private static var isCounting = false
     nonisolated(unsafe) private static var held = 0

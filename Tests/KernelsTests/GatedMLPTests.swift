@@ -27,22 +27,20 @@ import Testing
             for rows in [1, 64, 65, 130, 257] {
                 let x = Matrix(rows: rows, columns: inputs)
                 x.set(numbers.floats(rows * inputs, scale: 2))
-                func run(_ body: (Matrix, LinearTask, LinearTask, LinearTask) -> Void) -> (
-                    normed: [Float], out: [Float]
-                ) {
+                let hidden = [Matrix(rows: rows, columns: wide), Matrix(rows: rows, columns: wide)]
+                let (gateTask, upTask) = (LinearTask(gate, into: hidden[0]), LinearTask(up, into: hidden[1]))
+                func run(_ body: (_ normed: Matrix, _ down: LinearTask) -> Void) -> (normed: [Float], out: [Float]) {
                     let (normed, out) = (Matrix(rows: rows, columns: inputs), Matrix(rows: rows, columns: inputs))
-                    let hidden = [Matrix(rows: rows, columns: wide), Matrix(rows: rows, columns: wide)]
-                    body(
-                        normed, LinearTask(gate, into: hidden[0]), LinearTask(up, into: hidden[1]),
-                        LinearTask(down, into: out, ending: LinearEnding(residual: x)))
+                    body(normed, LinearTask(down, into: out, ending: LinearEnding(residual: x)))
                     return (normed.values(), out.values())
                 }
                 let fused = run {
-                    compute.gatedMLP(rmsNorm: x, weight: weight, epsilon: 1e-6, through: $0, gate: $1, up: $2, $3)
+                    compute.gatedMLP(
+                        rmsNorm: x, weight: weight, epsilon: 1e-6, through: $0, gate: gateTask, up: upTask, $1)
                 }
-                let apart = run { normed, gate, up, down in
-                    compute.linear(rmsNorm: x, weight: weight, epsilon: 1e-6, through: normed, [gate, up])
-                    compute.linear(gated: gate.out, up.out, down)
+                let apart = run {
+                    compute.linear(rmsNorm: x, weight: weight, epsilon: 1e-6, through: $0, [gateTask, upTask])
+                    compute.linear(gated: hidden[0], hidden[1], $1)
                 }
                 #expect(fused.normed == apart.normed && fused.out == apart.out, "\(set), \(rows) rows")
                 #expect(fused.out != x.values(), "\(set), \(rows) rows: nothing was added")

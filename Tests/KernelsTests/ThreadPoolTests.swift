@@ -40,7 +40,7 @@ import Testing
     @Test func loopsOfSeveralCallersDoNotMix() throws {
         let pool = try #require(fv_thread_pool_create(3))
         defer { fv_thread_pool_destroy(pool) }
-        // Invariant of nonisolated(unsafe): the pool takes one loop at a time under its own lock.
+        // Invariant: the pool takes one loop at a time under its own lock.
         nonisolated(unsafe) let shared = pool
         let wrong = Mutex(0)
         let callers = (0..<3).map { caller in

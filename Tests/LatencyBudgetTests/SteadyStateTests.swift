@@ -7,7 +7,7 @@ import Testing
 /// For a process of its own only.
 private enum Famine {
     /// Every block that was taken holds the address of the one before.
-    // Invariant of nonisolated(unsafe): one test at a time, in a process of its own, takes and frees them on one thread.
+    // Invariant: one test at a time, in a process of its own, takes and frees them on one thread.
     nonisolated(unsafe) private static var blocks: UnsafeMutableRawPointer?
     /// Large blocks first, then every small size: the allocator keeps freed blocks apart by size.
     private static let sizes = [1 << 20, 1 << 16, 1 << 12] + Array(stride(from: 2048, to: 0, by: -16))

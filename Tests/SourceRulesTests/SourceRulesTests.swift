@@ -50,11 +50,16 @@ import Testing
     @Test(arguments: ["@unchecked Sendable", "nonisolated(unsafe)"])
     func anInvariantStandsBesideWhatItExplains(trust: String) {
         let declaration = "final class Store: \(trust) {"
-        let invariant = "    // Invariant of \(trust): written once."
-        #expect(Reasons.missingInvariants([declaration, invariant]) == [])
-        #expect(Reasons.missingInvariants([invariant, "", declaration]) == [])
+        let invariant = "    // Invariant: written once,"
+        #expect(Reasons.missingInvariants([invariant, "    // before others know of it.", declaration]) == [])
+        #expect(Reasons.missingInvariants([invariant, declaration, declaration]) == [])
+        #expect(Reasons.missingInvariants(["\(declaration)  // Invariant: written once."]) == [])
         #expect(Reasons.missingInvariants(["let a = 1", declaration, "    // Fast."]) == [2])
-        #expect(Reasons.missingInvariants([declaration, "", "", "", "", "", invariant]) == [1])
+        #expect(Reasons.missingInvariants(["    // Fast.", declaration]) == [2])
+        #expect(Reasons.missingInvariants(["    // Invariant: ", declaration]) == [2])
+        #expect(Reasons.missingInvariants([declaration, invariant]) == [1])
+        #expect(Reasons.missingInvariants([invariant, "", declaration]) == [3])
+        #expect(Reasons.missingInvariants([invariant, "let a = 1", declaration]) == [3])
         #expect(Reasons.missingInvariants(["// Not \(trust): it has a lock."]) == [])
     }
 
@@ -71,15 +76,24 @@ import Testing
 }
 
 private enum Reasons {
-    /// Lines, from 1, that tell the compiler to trust without a comment on the invariant, at most five lines away.
+    /// Lines, from 1, that tell the compiler to trust without a comment on the invariant beside them: on the line, or right
+    /// above it or a run of such lines.
     static func missingInvariants(_ lines: [String]) -> [Int] {
-        lines.indices.filter { index in
-            guard ["@unchecked Sendable", "nonisolated(unsafe)"].contains(where: code(lines[index]).contains) else {
-                return false
-            }
-            let near = lines[max(0, index - 5)...min(lines.count - 1, index + 5)]
-            return !near.contains { comment($0)?.contains("Invariant of ") ?? false }
+        func isTrust(_ line: String) -> Bool {
+            ["@unchecked Sendable", "nonisolated(unsafe)"].contains(where: code(line).contains)
+        }
+        func isComment(_ line: String) -> Bool { comment(line) != nil && code(line).allSatisfy(\.isWhitespace) }
+        return lines.indices.filter { index in
+            guard isTrust(lines[index]) else { return false }
+            let above = lines[..<index].reversed().drop(while: isTrust).prefix(while: isComment)
+            return !([lines[index]] + above).contains { states("Invariant: ", comment($0)) }
         }.map { $0 + 1 }
+    }
+
+    /// Whether a comment says something behind `word`.
+    private static func states(_ word: String, _ comment: Substring?) -> Bool {
+        guard let comment, let place = comment.range(of: word) else { return false }
+        return !comment[place.upperBound...].allSatisfy(\.isWhitespace)
     }
 
     /// Whether pointers that nobody checks are used and no comment says why.
@@ -92,10 +106,7 @@ private enum Reasons {
             ].contains(where: code(line).contains)
         }
         guard uses else { return false }
-        return !lines.contains { line in
-            guard let comment = comment(line), let place = comment.range(of: "Unsafe: ") else { return false }
-            return !comment[place.upperBound...].allSatisfy(\.isWhitespace)
-        }
+        return !lines.contains { states("Unsafe: ", comment($0)) }
     }
 
     private static func code(_ line: String) -> Substring {
